@@ -1,0 +1,409 @@
+"""ExemplarVAE: a kernel density estimator whose kernel is a neural network."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import validate_data
+
+from ._base import FLOAT_DTYPES, BaseExemplarDensity
+from ._plan import (
+    batches_and_exemplars,
+    check_layer_sizes,
+    check_unit_interval,
+    choose_n_components,
+    held_out_rows,
+    holds_only_zeros_and_ones,
+)
+from .engine.devices import choose_autocast, choose_device
+from .engine.early_stopping import Stopping, fit
+from .engine.kde_start import kernel_start, principal_component_start
+from .engine.leave_one_out import duplicate_groups
+from .engine.model import PRIORS, build_model
+from .engine.networks import NETWORKS
+from .engine.training import Schedule, TrainingRows
+
+# Epochs of KL warm-up for a network that starts from nothing.
+DEFAULT_KL_WARMUP = 3
+
+
+class ExemplarVAE(BaseExemplarDensity):
+    r"""Kernel density estimation with a kernel learned by a neural network.
+
+    The density is a mixture over the stored rows (exemplars) x_n,
+
+    .. math:: p(x) = \sum_n w_n \int r(z \mid x_n)\, p(x \mid z)\, dz,
+              \qquad r(z \mid x_n) = \mathcal N(z;\, \mu(x_n),\, s^2 I):
+
+    an exemplar is encoded, its code is perturbed with bandwidth s, the code is decoded [1]_. With
+    linear maps this is `sklearn.neighbors.KernelDensity`, and for continuous data training starts
+    there: at a kernel density estimate whose bandwidth and shape maximise the likelihood of left-out
+    rows. Early stopping keeps that start unless held-out rows show that training improved on it.
+
+    Columns are standardised inside; log-densities are in the units of X.
+
+    Parameters
+    ----------
+    n_components : int or None, default=None
+        Columns of a code. None takes ``min(n_features, 40)``. At most ``n_features`` for continuous
+        data, where fewer start training from principal components.
+    architecture : {"mlp"}, default="mlp"
+        "mlp": gated dense layers.
+    prior : {"exemplar", "gaussian"}, default="exemplar"
+        "exemplar": the mixture above. "gaussian": the N(0, I) of the plain VAE, for comparison.
+    likelihood : {"auto", "gaussian", "bernoulli"}, default="auto"
+        p(x | z). "gaussian": continuous columns, a learned variance each. "bernoulli": columns in
+        [0, 1]; values strictly between are probabilities of a one, drawn anew at every visit in
+        training, and then scores are cross-entropies rather than densities. "auto": bernoulli where
+        X holds only zeros and ones (both of them), else gaussian.
+    hidden_layer_sizes : int or sequence of int, default=(300, 300)
+        Units of the encoder's layers, reversed in the decoder.
+    n_exemplars : int, "auto", "batch" or None, default="auto"
+        Exemplars M that a row sees at a training step. "batch": the other rows of its minibatch, as
+        fast as a plain VAE. An int: so many, drawn without replacement, the minibatch among them.
+        None: all others. "auto": all up to 10000 rows, "batch" beyond.
+        Scores and samples always use all exemplars, for which the bandwidth is refitted.
+    leave_one_out : bool, default=True
+        Whether in training a row, and every exact copy of it, is left out of its own prior. Without,
+        a model can memorise.
+    bandwidth : float, {"loo", "scott", "silverman"}, default="loo"
+        Where the kernel starts on continuous data; training goes on from there. "loo": the
+        bandwidth and shape of the highest left-out likelihood. A float (in standardised units) or a
+        rule of thumb starts from `KernelDensity`'s round kernel of that bandwidth.
+    kl_warmup : float or "auto", default="auto"
+        Epochs over which the weight of the Kullback-Leibler term rises from 0 to 1. "auto": 0 where
+        training starts from a density estimate, else 3.
+    n_importance_samples : int, default=50
+        Samples S in `score_samples`. May be changed after fit.
+    batch_size : int or "auto", default="auto"
+        Rows of a step; "auto" is ``min(250, n_samples)``. At most M + 1 with an int `n_exemplars`.
+    learning_rate_init : float, default=0.001
+        Adam's step size at the start, falling along a cosine to almost zero at `max_iter`.
+    max_iter : int, default=200
+        Epochs at most. 0 keeps the start: a kernel density estimate on continuous data.
+    early_stopping : bool, default=True
+        Whether to hold rows out, stop when their log-density no longer rises and keep the best
+        weights. The rows held out become exemplars afterwards.
+    validation_fraction : float, default=0.1
+        Share of the rows held out, and at most 2000 rows.
+    n_iter_no_change : int, default=10
+        Epochs without improvement before stopping.
+    tol : float, default=1e-3
+        Nats a row that count as improvement, if also more than their own standard error.
+    warm_start : bool, default=False
+        Whether a second call of fit trains on from the first one's weights and scaling.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the network's matrix products in training. "auto" takes bfloat16 with a bernoulli
+        likelihood on processors that gain by it.
+    device : str, default="auto"
+        "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:1".
+    verbose : bool or int, default=False
+        Whether to print a line an epoch.
+    random_state : int, RandomState instance or None, default=None
+        Seeds everything random in fit, and the noise of scores.
+
+    Attributes
+    ----------
+    bandwidth_ : float
+        s, in the units of codes. Only with the exemplar prior.
+    n_exemplars_ : int
+        Exemplars kept: rows of positive weight.
+    n_components_ : int
+        Columns of a code.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, if it had string names.
+    n_iter_ : int
+        Epochs trained.
+    loss_curve_ : list of float
+        Minus the mean training bound of every epoch, nats a row in the units of X.
+    validation_scores_ : list of float or None
+        Mean held-out log-density after every epoch, preceded by the start's if that is a density
+        estimate. None without early stopping.
+    best_validation_score_ : float or None
+        The one that the weights kept had.
+    device_ : str
+        Where the model is.
+
+    See Also
+    --------
+    sklearn.neighbors.KernelDensity : The fixed kernel.
+    sklearn.mixture.GaussianMixture : A few components, fitted.
+
+    References
+    ----------
+    .. [1] Norouzi, S., Fleet, D. J. and Norouzi, M. (2020). Exemplar VAE: Linking generative models,
+       nearest neighbor retrieval, and data augmentation. NeurIPS 33.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.neighbors import KernelDensity
+    >>> from sklearn_exemplar_vae import ExemplarVAE
+    >>> X_train, X_test = train_test_split(load_wine().data, random_state=0)
+    >>> model = ExemplarVAE(random_state=0).fit(X_train)
+    >>> model.score_samples(X_test).shape
+    (45,)
+    >>> model.score(X_test) > KernelDensity(bandwidth="scott").fit(X_train).score(X_test)
+    True
+    >>> model.sample(3, random_state=0).shape
+    (3, 13)
+    """
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "architecture": [StrOptions(set(NETWORKS))],
+        "prior": [StrOptions(set(PRIORS))],
+        "likelihood": [StrOptions({"auto", "gaussian", "bernoulli"})],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "n_exemplars": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto", "batch"}),
+            None,
+        ],
+        "leave_one_out": ["boolean"],
+        "bandwidth": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"loo", "scott", "silverman"}),
+        ],
+        "kl_warmup": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "device": [str],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        architecture="mlp",
+        prior="exemplar",
+        likelihood="auto",
+        hidden_layer_sizes=(300, 300),
+        n_exemplars="auto",
+        leave_one_out=True,
+        bandwidth="loo",
+        kl_warmup="auto",
+        n_importance_samples=50,
+        batch_size="auto",
+        learning_rate_init=0.001,
+        max_iter=200,
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-3,
+        warm_start=False,
+        precision="auto",
+        device="auto",
+        verbose=False,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.architecture = architecture
+        self.prior = prior
+        self.likelihood = likelihood
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_exemplars = n_exemplars
+        self.leave_one_out = leave_one_out
+        self.bandwidth = bandwidth
+        self.kl_warmup = kl_warmup
+        self.n_importance_samples = n_importance_samples
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.precision = precision
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit the density to rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            At least two rows. Of any scale where columns are continuous; in [0, 1] for the
+            bernoulli likelihood.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the rows, as exemplars and in the objective. Rows of weight zero are dropped.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is out of its range; the estimator is then left as it was.
+        FloatingPointError
+            If training diverged in its first epoch and there was no density estimate to keep.
+        """
+        with self._all_or_nothing():
+            self._validate_params()
+            goes_on = self.warm_start and hasattr(self, "_model")
+            X = validate_data(
+                self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2, reset=not goes_on
+            )
+            weights = self._check_weights(sample_weight, X)
+            n_rows, kept = len(X), np.flatnonzero(weights)
+            if len(kept) < n_rows:
+                X, weights = X[kept], weights[kept]
+            # One draw from the random state: a RandomState used in two fits gives two fits.
+            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            generator = torch.Generator().manual_seed(seed)
+            groups = duplicate_groups(X)
+            self.device_ = str(choose_device(self.device))
+            if goes_on:
+                self._check_warm_start()
+                self._check_domain(X)
+                self._model = self._model.to(self.device_)
+            else:
+                self._start(X, weights, groups, generator)
+            self._train(X, weights, groups, generator, goes_on)
+            self._score_seed = seed
+            self._keep_exemplars(X, weights, kept, n_rows)
+            if self.prior == "exemplar":
+                self.bandwidth_ = self._model.prior.log_bandwidth.exp().item()
+        return self
+
+    def _start(self, X, weights, groups, generator) -> None:
+        """The untrained model: a kernel density estimate where the data is continuous."""
+        likelihood, binary = self.likelihood, holds_only_zeros_and_ones(X)
+        if likelihood == "auto":
+            likelihood = "bernoulli" if binary else "gaussian"
+        self._likelihood = likelihood
+        self._check_domain(X)
+        self.n_components_ = choose_n_components(self.n_components, X.shape[1], likelihood)
+        self._scaler = start = None
+        if likelihood == "gaussian":
+            self._scaler = StandardScaler().fit(X, sample_weight=weights)
+            rows = torch.from_numpy(self._scaler.transform(X.astype(np.float64)))
+            row_weights = torch.from_numpy(weights)
+            if self.prior == "gaussian":
+                start = principal_component_start(rows, row_weights, self.n_components_)
+            else:
+                start = kernel_start(
+                    rows,
+                    row_weights,
+                    torch.from_numpy(groups),
+                    self.n_components_,
+                    self.bandwidth,
+                    generator,
+                )
+        self._model = build_model(
+            X.shape[1],
+            self.n_components_,
+            architecture=self.architecture,
+            hidden_layer_sizes=check_layer_sizes(self.hidden_layer_sizes),
+            prior=self.prior,
+            likelihood=likelihood,
+            binary=binary,
+            start=start,
+            generator=generator,
+        ).to(self.device_)
+
+    def _train(self, X, weights, groups, generator, goes_on) -> None:
+        device = torch.device(self.device_)
+        has_start = goes_on or self._likelihood == "gaussian"
+        held_out = None
+        if self.early_stopping:
+            held_out = held_out_rows(groups, self.validation_fraction, generator)
+        rows = self._to_model(X).float()
+        # Mean one, so that a step size means the same for all scales of weights.
+        data = TrainingRows(
+            rows,
+            torch.tensor(weights / weights.mean(), dtype=torch.float32, device=device),
+            torch.tensor(groups, device=device),
+        )
+        stopping = None
+        if held_out is not None:
+            chosen = torch.tensor(held_out, device=device)
+            stopping = Stopping(
+                rows=rows[chosen],
+                weights=data.weights[chosen],
+                patience=self.n_iter_no_change,
+                tolerance=self.tol,
+                keep_start=has_start,
+                seed=generator.initial_seed(),
+            )
+            data = TrainingRows(*(tensor[~chosen] for tensor in data))
+        batch_size, n_exemplars = batches_and_exemplars(
+            len(data.rows),
+            self.batch_size,
+            self.n_exemplars,
+            self._model.prior.needs_exemplars,
+        )
+        kl_warmup = self.kl_warmup
+        if kl_warmup == "auto":
+            kl_warmup = 0 if has_start else DEFAULT_KL_WARMUP
+        schedule = Schedule(
+            n_epochs=self.max_iter,
+            batch_size=batch_size,
+            learning_rate=self.learning_rate_init,
+            kl_warmup=kl_warmup,
+            n_exemplars=n_exemplars,
+            leave_one_out=self.leave_one_out,
+            autocast=choose_autocast(self.precision, self._likelihood, device),
+        )
+        jacobian = self._log_jacobian()
+
+        def report(epoch, bound, score):
+            if self.verbose:
+                line = f"[{type(self).__name__}] epoch {epoch}: bound {bound + jacobian:.4f}"
+                print(line if score is None else f"{line}, held out {score + jacobian:.4f}")
+
+        history = fit(self._model, data, schedule, stopping, generator, report)
+        if not history.converged:
+            warnings.warn(
+                f"max_iter={self.max_iter} epochs ended while the held-out log-density still rose.",
+                ConvergenceWarning,
+            )
+        self.n_iter_ = len(history.bounds)
+        self.loss_curve_ = [-(bound + jacobian) for bound in history.bounds]
+        self.validation_scores_ = self.best_validation_score_ = None
+        if stopping is not None:
+            self.validation_scores_ = [s + jacobian for s in history.validation_scores]
+            self.best_validation_score_ = history.best_validation_score + jacobian
+
+    def _check_warm_start(self) -> None:
+        """Raise a ValueError if parameters ask for another model than the one to go on from."""
+        fitted = {
+            "n_components": (None, self.n_components_),
+            "likelihood": ("auto", self._likelihood),
+        }
+        for name, same in fitted.items():
+            if getattr(self, name) not in same:
+                raise ValueError(
+                    f"warm_start=True goes on from a model with {name}={same[1]!r}, but {name}="
+                    f"{getattr(self, name)!r}. Use warm_start=False to start anew."
+                )
+
+    def _check_domain(self, X):
+        if self._likelihood == "bernoulli":
+            check_unit_interval(X)

@@ -1,0 +1,90 @@
+"""From parameters and rows to what the engine is told: small decisions, one function each."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+
+import numpy as np
+import torch
+
+# Up to so many rows all the others are a row's exemplars at every step.
+EXACT_PRIOR_ROWS = 10_000
+# Held-out rows scored at every epoch, at most: more would slow the epoch, not sharpen the choice.
+MAX_VALIDATION_ROWS = 2_000
+DEFAULT_BATCH_SIZE = 250
+DEFAULT_MAX_COMPONENTS = 40
+
+
+def check_layer_sizes(hidden_layer_sizes) -> tuple[int, ...]:
+    """The sizes as a tuple; raise a ValueError unless they are positive integers."""
+    sizes = tuple(np.atleast_1d(hidden_layer_sizes).tolist())
+    if not sizes or not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        raise ValueError(
+            "hidden_layer_sizes must be one or more positive integers, got "
+            f"{hidden_layer_sizes!r}."
+        )
+    return sizes
+
+
+def choose_n_components(n_components: int | None, n_features: int, likelihood: str) -> int:
+    """Columns of a code; raise a ValueError where principal components would run out."""
+    if n_components is None:
+        return min(n_features, DEFAULT_MAX_COMPONENTS)
+    if likelihood == "gaussian" and n_components > n_features:
+        raise ValueError(
+            f"n_components={n_components} must be at most n_features={n_features} for continuous "
+            "data, where training starts from principal components."
+        )
+    return n_components
+
+
+def holds_only_zeros_and_ones(X: np.ndarray) -> bool:
+    """Whether X is binary; a constant X is not, it says nothing of its kind."""
+    return bool(((X == 0) | (X == 1)).all()) and X.min() < X.max()
+
+
+def check_unit_interval(X: np.ndarray) -> None:
+    """Raise a ValueError if a value could not be the probability of a one."""
+    if X.min() < 0 or X.max() > 1:
+        raise ValueError(
+            "likelihood='bernoulli' needs values in [0, 1], got values from "
+            f"{X.min()} to {X.max()}."
+        )
+
+
+def held_out_rows(
+    groups: np.ndarray, fraction: float, generator: torch.Generator
+) -> np.ndarray | None:
+    """Boolean (n,): the rows to hold out, copies of a row together; None if there are too few.
+
+    At least two, so that the chance in their mean can be judged, and two kinds of row must remain.
+    """
+    wanted = min(max(2, math.ceil(fraction * len(groups))), MAX_VALIDATION_ROWS)
+    _, group_of_row, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    order = torch.randperm(len(counts), generator=generator).numpy()
+    order = order[counts[order] <= wanted]
+    taken = order[counts[order].cumsum() <= wanted]
+    if counts[taken].sum() < 2 or len(counts) - len(taken) < 2:
+        return None
+    return np.isin(group_of_row, taken)
+
+
+def batches_and_exemplars(
+    n_rows: int, batch_size: int | str, n_exemplars: int | str | None, needs_exemplars: bool
+) -> tuple[int, int]:
+    """(rows a batch has at most, exemplars M a row sees at a step)."""
+    if batch_size == "auto":
+        batch_size = DEFAULT_BATCH_SIZE
+    batch_size = min(batch_size, n_rows)
+    if isinstance(n_exemplars, Integral):
+        n_exemplars = min(n_exemplars, n_rows - 1)
+        batch_size = min(batch_size, n_exemplars + 1)
+    elif n_exemplars == "auto":
+        n_exemplars = None if n_rows <= EXACT_PRIOR_ROWS else "batch"
+    n_batches = math.ceil(n_rows / max(1, batch_size))
+    if n_exemplars == "batch" or not needs_exemplars:
+        n_exemplars = n_rows // n_batches - 1
+    elif n_exemplars is None:
+        n_exemplars = n_rows - 1
+    return batch_size, n_exemplars

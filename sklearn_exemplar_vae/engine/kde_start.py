@@ -1,0 +1,194 @@
+r"""Where training starts on continuous data: the best kernel density estimate of the rows.
+
+A Gaussian kernel of covariance ``s^2 A A' + sigma^2 I`` is an exemplar model with linear maps: encode
+``z = E' x``, decode ``A' z``, perturb the code by s and the row by sigma. `kernel_start` chooses such a
+kernel by the likelihood of rows left out, and a network that adds zero to the two maps is that
+estimate. Along the principal axis j of the standardised rows, of variance l_j, the kernel's standard
+deviation is ``h l_j^(a / 2)``: the shape a = 0 is the round kernel of `KernelDensity`, a = 1 one
+shaped like the data. The shape is worth far more than the last digit of the bandwidth on correlated
+columns, which is why it is chosen too.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import torch
+
+from .bandwidth import effective_sample_size, maximise_over_scale, rule_of_thumb
+from .likelihoods import SCALE_FLOOR
+from .priors import squared_distances
+
+SHAPES = (0.0, 0.25, 0.5, 0.75, 1.0)
+BANDWIDTH_RANGE = (0.01, 2.0)
+# With as many codes as columns the kernel's variance is split between code and row. Most of it goes
+# to the code, so that q(z | x), centred on mu(x), is close to the posterior from the first step on.
+NOISE_SHARE = 0.1
+N_FOLDS = 5
+MAX_QUERIES = 500
+
+
+class KernelStart(NamedTuple):
+    """Linear maps and variances of a kernel density estimate read as an exemplar model."""
+
+    encoder: torch.Tensor  # (D, d)
+    decoder: torch.Tensor  # (d, D)
+    code_log_variance: torch.Tensor  # (d,), of the exact posterior given the exemplar
+    bandwidth: float  # s, of the codes
+    noise_variance: float  # sigma^2, of the standardised columns
+
+
+class PrincipalAxes(NamedTuple):
+    """Weighted principal axes of rows centred at zero, largest variance first."""
+
+    variances: torch.Tensor  # (D,)
+    axes: torch.Tensor  # (D, D), one axis a column
+
+
+def principal_axes(rows: torch.Tensor, weights: torch.Tensor) -> PrincipalAxes:
+    """Axes of ``rows`` (n, D); variances below the decoder's floor are raised to it."""
+    covariance = (rows * weights[:, None]).T @ rows / weights.sum()
+    variances, axes = torch.linalg.eigh(covariance)
+    return PrincipalAxes(variances.flip(0).clamp_min(SCALE_FLOOR**2), axes.flip(1))
+
+
+def code_and_noise_variance(
+    variances: torch.Tensor, n_components: int, shape: float, bandwidth: float
+) -> tuple[float, float]:
+    """s^2 and sigma^2 of a kernel whose round form has variance ``bandwidth ** 2``."""
+    if n_components < len(variances):
+        residual = variances[n_components:].mean().item()
+        return bandwidth**2, max(residual, SCALE_FLOOR**2)
+    smallest = variances[-1].item() ** shape
+    noise = max(NOISE_SHARE * bandwidth**2 * smallest, SCALE_FLOOR**2)
+    return (1 - NOISE_SHARE) * bandwidth**2, noise
+
+
+def kernel_start(
+    rows: torch.Tensor,
+    weights: torch.Tensor,
+    groups: torch.Tensor,
+    n_components: int,
+    bandwidth: float | str,
+    generator: torch.Generator,
+) -> KernelStart:
+    """The kernel density estimate of standardised ``rows`` that training starts from.
+
+    Parameters
+    ----------
+    rows : float64 tensor of shape (n, D), standardised.
+    weights : float64 tensor of shape (n,), positive.
+    groups : int64 tensor of shape (n,)
+        Equal for exact duplicates, which are left out together.
+    n_components : int
+        d. Below D the codes are principal components and the residual variance is the decoder's.
+    bandwidth : float, "scott", "silverman" or "loo"
+        A number or rule gives a round kernel; "loo" maximises the likelihood of left-out rows over
+        shape and bandwidth. The shape is estimated from the rows, so blocks of rows are left out, not
+        single ones: leaving out one row would not undo its pull on the shape.
+    generator : torch.Generator
+        Picks the rows left out.
+    """
+    axes = principal_axes(rows, weights)
+    shape = 0.0
+    if bandwidth == "loo":
+        chosen = choose_kernel(rows, weights, groups, n_components, generator)
+        if chosen is None:  # all rows are one row: nothing can be left out
+            bandwidth = "scott"
+        else:
+            shape, bandwidth = chosen
+    if isinstance(bandwidth, str):
+        bandwidth = rule_of_thumb(bandwidth, effective_sample_size(weights), n_components)
+    code_variance, noise_variance = code_and_noise_variance(
+        axes.variances, n_components, shape, bandwidth
+    )
+    spread = axes.variances[:n_components] ** (0.5 * shape)
+    directions = axes.axes[:, :n_components]
+    posterior_precision = spread**2 / noise_variance + 1 / code_variance
+    return KernelStart(
+        encoder=(directions / spread).float(),
+        decoder=(directions * spread).T.contiguous().float(),
+        code_log_variance=-posterior_precision.log().float(),
+        bandwidth=math.sqrt(code_variance),
+        noise_variance=noise_variance,
+    )
+
+
+def principal_component_start(
+    rows: torch.Tensor, weights: torch.Tensor, n_components: int
+) -> KernelStart:
+    """The start under a N(0, I) prior: probabilistic PCA (Tipping & Bishop 1999), exactly."""
+    variances, axes = principal_axes(rows, weights)
+    _, noise_variance = code_and_noise_variance(variances, n_components, 1.0, 1.0)
+    spread = (variances[:n_components] - noise_variance).clamp_min(SCALE_FLOOR**2).sqrt()
+    directions = axes[:, :n_components]
+    precision = spread**2 / noise_variance + 1
+    return KernelStart(
+        encoder=(directions * (spread / (noise_variance * precision))).float(),
+        decoder=(directions * spread).T.contiguous().float(),
+        code_log_variance=-precision.log().float(),
+        bandwidth=1.0,
+        noise_variance=noise_variance,
+    )
+
+
+
+
+def choose_kernel(rows, weights, groups, n_components, generator) -> tuple[float, float] | None:
+    """(shape, bandwidth) of the highest left-out likelihood; None if all rows are one row."""
+    folds = list(left_out_folds(rows, weights, groups, generator))
+    if not folds:
+        return None
+
+    def left_out(shape, bandwidth):
+        scores = [
+            kernel_log_density(*fold, n_components, shape, bandwidth) for fold in folds
+        ]
+        return torch.cat(scores).mean().item()
+
+    best = None
+    for shape in SHAPES:
+        score, bandwidth = maximise_over_scale(partial(left_out, shape), *BANDWIDTH_RANGE)
+        if best is None or score > best[0]:
+            best = (score, shape, bandwidth)
+    return best[1:]
+
+
+def left_out_folds(rows, weights, groups, generator):
+    """Yield (axes of the others, queries, others, log-weights of the others), fold by fold.
+
+    Few rows make a fold's axes noisy and are cheap, so they get five folds; from 5 * `MAX_QUERIES`
+    rows on, one fold of that many rows says enough.
+    """
+    _, groups = torch.unique(groups, return_inverse=True)
+    n_groups = int(groups.max()) + 1
+    if n_groups < 2:
+        return
+    order = torch.randperm(n_groups, generator=generator).to(groups.device)
+    if len(rows) > N_FOLDS * MAX_QUERIES:
+        n_folds, fold_of_group = 1, (order >= MAX_QUERIES).long()
+    else:
+        n_folds = min(N_FOLDS, n_groups)
+        fold_of_group = order % n_folds
+    fold_of_row = fold_of_group[groups]
+    for fold in range(n_folds):
+        out = fold_of_row == fold
+        others, kept = rows[~out], weights[~out]
+        yield principal_axes(others, kept), rows[out], others, (kept / kept.sum()).log()
+
+
+def kernel_log_density(axes, queries, others, log_weights, n_components, shape, bandwidth):
+    """Log-density of queries under the kernels at ``others``, (n,), along the first d axes.
+
+    The axes beyond d carry the same residual variance whatever the kernel, so they are left out.
+    """
+    code_variance, noise_variance = code_and_noise_variance(
+        axes.variances, n_components, shape, bandwidth
+    )
+    kernel_variance = code_variance * axes.variances[:n_components] ** shape + noise_variance
+    scaled_axes = axes.axes[:, :n_components] / kernel_variance.sqrt()
+    distances = squared_distances(queries @ scaled_axes, others @ scaled_axes)
+    log_normaliser = 0.5 * torch.log(2 * math.pi * kernel_variance).sum()
+    return torch.logsumexp(log_weights - 0.5 * distances, 1) - log_normaliser

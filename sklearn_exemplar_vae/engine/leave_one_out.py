@@ -1,0 +1,56 @@
+"""Which exemplars a row may see in training: not itself, nor an exact copy of itself."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+
+
+def duplicate_groups(rows: np.ndarray) -> np.ndarray:
+    """For every row the index of the first row equal to it, (n,): equal for exact duplicates.
+
+    Rows are told apart by a 128-bit digest, so memory stays at 16 bytes a row.
+    """
+    first = {}
+    groups = np.empty(len(rows), dtype=np.int64)
+    for index, row in enumerate(rows):
+        row = np.ascontiguousarray(row) + 0  # -0.0 becomes 0.0, which it equals
+        digest = hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+        groups[index] = first.setdefault(digest, index)
+    return groups
+
+
+def own_exemplars(row_groups: torch.Tensor, exemplar_groups: torch.Tensor) -> torch.Tensor:
+    """Boolean (n, M): the exemplars that are the row itself or an exact copy of it."""
+    return row_groups[:, None] == exemplar_groups[None, :]
+
+
+def draw_others(
+    batch: torch.Tensor, n_rows: int, n_exemplars: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Indices of the exemplars a step draws beyond its own batch.
+
+    A uniform minibatch is itself a uniform draw, so its rows serve as each other's exemplars at no
+    cost: every centre is encoded anyway and gets its gradient. Only what is missing from
+    ``n_exemplars`` others for every row is drawn, without replacement, from the rest.
+
+    Parameters
+    ----------
+    batch : int64 tensor of shape (B,), B at most ``n_exemplars + 1``.
+    n_rows : int
+    n_exemplars : int, M
+        Others a row sees; at most ``n_rows - 1``.
+    generator : torch.Generator, on the CPU.
+    """
+    n_missing = n_exemplars + 1 - len(batch)
+    if n_missing <= 0:
+        return batch.new_empty(0)
+    candidates = torch.ones(n_rows, dtype=torch.bool, device=batch.device)
+    candidates[batch] = False
+    candidates = candidates.nonzero()[:, 0]
+    if n_missing < len(candidates):
+        drawn = torch.randperm(len(candidates), generator=generator)[:n_missing]
+        candidates = candidates[drawn.to(batch.device)]
+    return candidates

@@ -1,0 +1,90 @@
+"""Likelihoods p(x | z): the log-density of rows given what the decoder says."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# The smallest standard deviation the decoder may claim, in units of a column's own. A decoder free
+# to shrink its variance makes the likelihood unbounded (Mattei & Frellsen 2018).
+SCALE_FLOOR = 1e-3
+
+
+class GaussianLikelihood(nn.Module):
+    """N(x; decoder output, diag(sigma^2)), one learned standard deviation a column, with a floor.
+
+    ``sigma^2 = SCALE_FLOOR^2 + exp(log_excess_variance)``.
+    """
+
+    def __init__(self, n_features: int, variance: float = 1.0) -> None:
+        super().__init__()
+        excess = max(variance - SCALE_FLOOR**2, 1e-4 * SCALE_FLOOR**2)
+        self.log_excess_variance = nn.Parameter(torch.full((n_features,), math.log(excess)))
+
+    @property
+    def variance(self) -> torch.Tensor:
+        return SCALE_FLOOR**2 + self.log_excess_variance.exp()
+
+    def training_rows(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The rows themselves: nothing is redrawn at a visit."""
+        return rows
+
+    def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """log p(x | z) in nats, summed over the columns; ``outputs`` broadcasts against ``rows``."""
+        variance = self.variance
+        log_normaliser = variance.log().sum() + rows.shape[-1] * math.log(2 * math.pi)
+        return -0.5 * (((rows - outputs) ** 2 / variance).sum(-1) + log_normaliser)
+
+    def mean(self, outputs: torch.Tensor) -> torch.Tensor:
+        return outputs
+
+    def sample(self, outputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        noise = torch.randn(
+            outputs.shape, generator=generator, dtype=outputs.dtype, device=outputs.device
+        )
+        return outputs + self.variance.sqrt() * noise
+
+
+class BernoulliLikelihood(nn.Module):
+    """Independent Bernoulli columns, the decoder giving the logits.
+
+    Values strictly between 0 and 1 are read as probabilities of a one. In training such rows are
+    drawn anew as zeros and ones at every visit ("dynamic binarisation"); in scoring they enter the
+    cross-entropy as they are, which for binary rows is the log-likelihood.
+
+    Parameters
+    ----------
+    binary : bool
+        Whether the rows of fit held zeros and ones alone. Samples then are zeros and ones too, and
+        otherwise probabilities: a sample looks like a row of the data.
+    """
+
+    def __init__(self, binary: bool) -> None:
+        super().__init__()
+        self.binary = binary
+
+    def training_rows(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """One binary draw of ``rows``."""
+        if self.binary:
+            return rows
+        uniforms = torch.rand(
+            rows.shape, generator=generator, dtype=rows.dtype, device=rows.device
+        )
+        return (uniforms < rows).to(rows.dtype)
+
+    def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """log p(x | z) in nats, summed over the columns; ``outputs`` broadcasts against ``rows``."""
+        rows = rows.expand(outputs.shape)
+        return -F.binary_cross_entropy_with_logits(outputs, rows, reduction="none").sum(-1)
+
+    def mean(self, outputs: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(outputs)
+
+    def sample(self, outputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        probabilities = torch.sigmoid(outputs)
+        if not self.binary:
+            return probabilities
+        return torch.bernoulli(probabilities, generator=generator)

@@ -1,0 +1,92 @@
+"""The Exemplar VAE as one torch module: network, likelihood and prior composed."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .kde_start import KernelStart
+from .likelihoods import BernoulliLikelihood, GaussianLikelihood
+from .networks import NETWORKS
+from .priors import ExemplarPrior, Exemplars, GaussianPrior, normal_log_prob, randn_like
+
+PRIORS = {"exemplar": ExemplarPrior, "gaussian": GaussianPrior}
+
+
+class ExemplarModel(nn.Module):
+    """p(x | X) = 1/N sum_n int r(z | x_n) p(x | z) dz (Norouzi et al. 2020, equation 5).
+
+    Parameters
+    ----------
+    network : module with ``encode`` (rows to mean and log-variance) and ``decode`` (codes to outputs)
+    likelihood : p(x | z), see `likelihoods`
+    prior : p(z), see `priors`
+    """
+
+    def __init__(self, network: nn.Module, likelihood: nn.Module, prior: nn.Module) -> None:
+        super().__init__()
+        self.network, self.likelihood, self.prior = network, likelihood, prior
+
+    def training_bound(
+        self,
+        rows: torch.Tensor,
+        n_batch: int,
+        log_weights: torch.Tensor,
+        excluded: torch.Tensor | None,
+        kl_weight: float,
+        generator: torch.Generator,
+    ) -> torch.Tensor:
+        """The evidence lower bound of the first ``n_batch`` rows, (n_batch,), in nats.
+
+        All ``rows`` are the exemplars; those ``excluded`` (n_batch, M) are left out row by row. A
+        row with no exemplar left has bound minus infinity.
+        """
+        mean, log_variance = self.network.encode(rows)
+        exemplars = Exemplars(mean, log_weights)
+        mean, log_variance = mean[:n_batch], log_variance[:n_batch]
+        codes = mean + torch.exp(0.5 * log_variance) * randn_like(mean, generator)
+        reconstruction = self.likelihood.log_prob(self.network.decode(codes), rows[:n_batch])
+        log_q = normal_log_prob(codes, mean, log_variance)
+        log_p = self.prior.log_prob(codes, exemplars, excluded)
+        return reconstruction - kl_weight * (log_q - log_p)
+
+    @torch.no_grad()
+    def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
+        """Rows (n_samples, D): n ~ w, z ~ r(z | x_n), x ~ p(x | z)."""
+        codes = self.prior.sample(exemplars, n_samples, generator)
+        return self.likelihood.sample(self.network.decode(codes), generator)
+
+    @torch.no_grad()
+    def sample_near(self, rows: torch.Tensor, n_samples: int, generator) -> torch.Tensor:
+        """Rows (n, n_samples, D), each drawn from the row it stands under."""
+        mean, log_variance = self.network.encode(rows)
+        mean = mean[:, None].expand(-1, n_samples, -1)
+        codes = self.prior.sample_near(mean, log_variance[:, None], generator)
+        return self.likelihood.sample(self.network.decode(codes), generator)
+
+
+def build_model(
+    n_features: int,
+    n_components: int,
+    *,
+    architecture: str,
+    hidden_layer_sizes,
+    prior: str,
+    likelihood: str,
+    binary: bool,
+    start: KernelStart | None,
+    generator: torch.Generator,
+) -> ExemplarModel:
+    """An untrained model on the CPU; with a ``start`` it is that kernel density estimate."""
+    network = NETWORKS[architecture](
+        n_features, n_components, hidden_layer_sizes, start=start, generator=generator
+    )
+    if likelihood == "bernoulli":
+        likelihood = BernoulliLikelihood(binary)
+    else:
+        likelihood = GaussianLikelihood(n_features, 1.0 if start is None else start.noise_variance)
+    if prior == "exemplar":
+        prior = ExemplarPrior(1.0 if start is None else start.bandwidth)
+    else:
+        prior = GaussianPrior()
+    return ExemplarModel(network, likelihood, prior)

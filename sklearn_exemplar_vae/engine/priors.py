@@ -1,0 +1,215 @@
+"""Priors p(z): the exemplar mixture and the standard normal, and how each is sampled and scored.
+
+Every prior answers four questions: its log-density at training codes (`log_prob`), a draw of codes
+(`sample`), a draw of codes near given rows (`sample_near`), and a proposal for importance sampling
+at one row's posterior (`proposal`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class Exemplars(NamedTuple):
+    """Mixture centres: codes mu(x_n), (N, d), and log-weights, (N,); the weights need not sum to one."""
+
+    codes: torch.Tensor
+    log_weights: torch.Tensor
+
+
+def normal_log_prob(
+    codes: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor
+) -> torch.Tensor:
+    """log N(z; mean, diag(exp(log_variance))) in nats, summed over the last axis."""
+    squares = (codes - mean) ** 2 * torch.exp(-log_variance)
+    return -0.5 * (squares + log_variance + LOG_2PI).sum(-1)
+
+
+def squared_distances(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Squared Euclidean distances, (n, m), between the rows of (n, d) and (m, d).
+
+    One matrix product. The expanded square loses digits far from the origin, so both sides are
+    first moved to the centre of ``right``.
+    """
+    centre = right.mean(0).detach()
+    left, right = left - centre, right - centre
+    products = torch.addmm((right**2).sum(-1), left, right.T, alpha=-2)
+    return (products + (left**2).sum(-1, keepdim=True)).clamp_min(0)
+
+
+def log_mixture_density(
+    codes: torch.Tensor,
+    exemplars: Exemplars,
+    log_bandwidth: torch.Tensor,
+    excluded: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """log p(z | X) = log sum_n w_n N(z; mu_n, s^2 I) / sum_n w_n over the exemplars kept, in nats.
+
+    Parameters
+    ----------
+    codes : tensor of shape (n, d)
+    exemplars : Exemplars
+    log_bandwidth : scalar tensor, log s.
+    excluded : boolean tensor of shape (n, N) or None
+        Exemplars left out for a row, of numerator and denominator alike (leave-one-out). A row with
+        none left gets minus infinity.
+    """
+    with torch.autocast(codes.device.type, enabled=False):
+        distances = squared_distances(codes, exemplars.codes)
+        log_terms = exemplars.log_weights - 0.5 * distances * torch.exp(-2 * log_bandwidth)
+        if excluded is None:
+            log_total = torch.logsumexp(exemplars.log_weights, 0)
+        else:
+            log_terms = log_terms.masked_fill(excluded, -math.inf)
+            kept = exemplars.log_weights.expand_as(excluded).masked_fill(excluded, -math.inf)
+            # A row with nothing kept would be -inf - (-inf); its terms already say -inf.
+            log_total = torch.logsumexp(kept, 1).nan_to_num(neginf=0.0)
+        log_normaliser = codes.shape[1] * (0.5 * LOG_2PI + log_bandwidth)
+        return torch.logsumexp(log_terms, 1) - log_total - log_normaliser
+
+
+class ExemplarPrior(nn.Module):
+    """p(z | X) = sum_n w_n N(z; mu(x_n), s^2 I): a kernel density estimate of the codes.
+
+    The bandwidth s is one learned scalar, shared by all exemplars and dimensions (Norouzi et al.
+    2020, section 3).
+    """
+
+    needs_exemplars = True
+
+    def __init__(self, bandwidth: float = 1.0) -> None:
+        super().__init__()
+        self.log_bandwidth = nn.Parameter(torch.tensor(math.log(bandwidth)))
+
+    def log_prob(self, codes, exemplars, excluded=None) -> torch.Tensor:
+        return log_mixture_density(codes, exemplars, self.log_bandwidth, excluded)
+
+    def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
+        """n ~ w, z ~ N(mu_n, s^2 I)."""
+        weights = torch.softmax(exemplars.log_weights.double(), 0)
+        uniforms = torch.rand(
+            n_samples, generator=generator, dtype=torch.float64, device=weights.device
+        )
+        chosen = invert_cumulative(weights[None].cumsum(1), uniforms)[0]
+        return self.sample_near(exemplars.codes[chosen], None, generator)
+
+    def sample_near(self, mean, log_variance, generator) -> torch.Tensor:
+        """z ~ r(z | x) = N(mu(x), s^2 I), the row being its own exemplar."""
+        return mean + self.log_bandwidth.exp() * randn_like(mean, generator)
+
+    def proposal(self, mean, log_variance, exemplars) -> ExemplarProposal:
+        return ExemplarProposal(mean, log_variance, exemplars, self.log_bandwidth)
+
+
+class GaussianPrior(nn.Module):
+    """p(z) = N(0, I), the prior of the plain VAE."""
+
+    needs_exemplars = False
+
+    def log_prob(self, codes, exemplars=None, excluded=None) -> torch.Tensor:
+        return normal_log_prob(codes, torch.zeros_like(codes), torch.zeros_like(codes))
+
+    def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
+        codes = exemplars.codes
+        return randn_like(codes.new_empty(n_samples, codes.shape[1]), generator)
+
+    def sample_near(self, mean, log_variance, generator) -> torch.Tensor:
+        """z ~ q(z | x): this prior has no exemplar component, the posterior is what is near a row."""
+        return mean + torch.exp(0.5 * log_variance) * randn_like(mean, generator)
+
+    def proposal(self, mean, log_variance, exemplars=None) -> PosteriorProposal:
+        return PosteriorProposal(mean, log_variance, self)
+
+
+class PosteriorProposal:
+    """Importance sampling from q(z | x) itself, as in the importance-weighted autoencoder."""
+
+    def __init__(self, mean, log_variance, prior) -> None:
+        self.mean, self.log_variance, self.prior = mean, log_variance, prior
+
+    def draw(self, noise: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+        """Codes (n, S, d) from standard normal ``noise`` (S, d)."""
+        return self.mean[:, None] + torch.exp(0.5 * self.log_variance)[:, None] * noise
+
+    def log_ratio(self, codes: torch.Tensor) -> torch.Tensor:
+        """log p(z) - log q(z | x), (n, S), at codes (n, S, d)."""
+        log_q = normal_log_prob(codes, self.mean[:, None], self.log_variance[:, None])
+        return self.prior.log_prob(codes) - log_q
+
+
+class ExemplarProposal:
+    r"""The posterior under an exemplar prior, once q(z | x) is read as a statement about p(x | z).
+
+    q(z | x) = N(m, Lambda) is what training makes of likelihood times a prior that near mu(x) has
+    curvature 1 / s^2. Dividing that out leaves the Gaussian shape of the likelihood alone,
+    ``g(z) = exp(-1/2 sum_j lambda_j (z_j - m_j)^2)``, ``lambda_j = max(1 / Lambda_j - 1 / s^2, 0)``,
+    and the posterior under the exemplar mixture follows in closed form::
+
+        q~(z | x) = g(z) p(z | X) / Z(x),   Z(x) = sum_n w_n \int N(z; mu_n, s^2 I) g(z) dz,
+
+    a mixture of normals around points between m and each exemplar's code. Its importance weights
+    are ``p(x | z) p(z | X) / q~(z | x) = Z(x) p(x | z) / g(z)``: the prior at z cancels, so the sum
+    over the exemplars is taken once a row, however many samples there are, and where decoder and
+    encoder are linear the weights are constant and the estimate is exact: a kernel density estimate
+    is scored without noise.
+
+    Parameters
+    ----------
+    mean, log_variance : tensors of shape (n, d), of q(z | x).
+    exemplars : Exemplars, N of them.
+    log_bandwidth : scalar tensor, log s.
+    """
+
+    def __init__(self, mean, log_variance, exemplars, log_bandwidth) -> None:
+        prior_precision = torch.exp(-2 * log_bandwidth)
+        self.mean = mean
+        self.precision = (torch.exp(-log_variance) - prior_precision).clamp_min(0)
+        self.variance = 1 / (self.precision + prior_precision)
+        self.shrinkage = self.variance * self.precision
+        self.codes = exemplars.codes
+        log_terms = exemplars.log_weights + self._log_overlap(prior_precision)
+        log_sums = torch.logsumexp(log_terms, 1, keepdim=True)
+        # The cumulative sum picks exemplars; float32 would lose the light ones among many.
+        self.cumulative = (log_terms - log_sums).exp().double().cumsum(1)
+        self.log_evidence = log_sums[:, 0] - torch.logsumexp(exemplars.log_weights, 0)
+
+    def _log_overlap(self, prior_precision) -> torch.Tensor:
+        r"""log \int N(z; mu_n, s^2 I) g(z) dz, (n, N), by two matrix products."""
+        centre = self.codes.mean(0)
+        codes, mean = self.codes - centre, self.mean - centre
+        tau = prior_precision * self.shrinkage
+        squares = tau @ (codes**2).T - 2 * (tau * mean) @ codes.T
+        squares = (squares + (tau * mean**2).sum(1, keepdim=True)).clamp_min(0)
+        log_normaliser = torch.log(self.variance * prior_precision).sum(1, keepdim=True)
+        return 0.5 * (log_normaliser - squares)
+
+    def draw(self, noise: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+        """Codes (n, S, d): an exemplar by ``uniforms`` (S,), then a normal by ``noise`` (S, d)."""
+        chosen = self.codes[invert_cumulative(self.cumulative, uniforms)]
+        centres = chosen + self.shrinkage[:, None] * (self.mean[:, None] - chosen)
+        return centres + self.variance.sqrt()[:, None] * noise
+
+    def log_ratio(self, codes: torch.Tensor) -> torch.Tensor:
+        """log p(z | X) - log q~(z | x) = log Z(x) - log g(z), (n, S), at codes (n, S, d)."""
+        squares = self.precision[:, None] * (codes - self.mean[:, None]) ** 2
+        return self.log_evidence[:, None] + 0.5 * squares.sum(-1)
+
+
+def invert_cumulative(cumulative: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Indices (n, S) at which rows of cumulative weights (n, N) pass the levels ``uniforms`` (S,).
+
+    Levels are fractions of a row's own total, and an index never falls on a weight of zero.
+    """
+    levels = uniforms * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, levels, right=True).clamp_max(cumulative.shape[1] - 1)
+
+
+def randn_like(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Standard normal noise like ``tensor``, from a local generator."""
+    return torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype, device=tensor.device)

@@ -1,0 +1,98 @@
+"""Log-densities of rows under a trained model, in memory that does not grow with the rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from .model import ExemplarModel
+from .priors import Exemplars, normal_log_prob
+
+# Numbers one temporary array may hold: 2^23 doubles are 64 MiB.
+CHUNK_NUMBERS = 2**23
+
+
+def row_chunks(n_rows: int, numbers_per_row: int) -> Iterator[slice]:
+    """Slices of rows whose temporaries stay within `CHUNK_NUMBERS`."""
+    step = max(1, CHUNK_NUMBERS // max(1, numbers_per_row))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+@torch.no_grad()
+def encode(model: ExemplarModel, rows: torch.Tensor) -> torch.Tensor:
+    """Code means (n, d) of ``rows`` (n, D)."""
+    parts = [
+        model.network.encode(rows[part])[0] for part in row_chunks(len(rows), model.network.width)
+    ]
+    return torch.cat(parts)
+
+
+class ImportanceNoise:
+    """The noise of importance sampling, shared by all rows so that a row's score is its own.
+
+    ``normals`` (S, d) perturb the codes, ``uniforms`` (S,) pick the exemplars. The uniforms are
+    stratified, one in each of S equal intervals, which can only lower the variance.
+    """
+
+    def __init__(self, n_samples: int, n_components: int, seed: int) -> None:
+        # Drawn on the CPU in double precision: the same noise for every device and dtype.
+        generator = torch.Generator().manual_seed(seed)
+        options = {"generator": generator, "dtype": torch.float64}
+        self.normals = torch.randn(n_samples, n_components, **options)
+        strata = torch.randperm(n_samples, generator=generator)
+        self.uniforms = (strata + torch.rand(n_samples, **options)) / n_samples
+
+    def __len__(self) -> int:
+        return len(self.uniforms)
+
+
+@torch.no_grad()
+def log_density(
+    model: ExemplarModel, rows: torch.Tensor, exemplars: Exemplars, noise: ImportanceNoise
+) -> torch.Tensor:
+    """Importance-weighted log p(x), (n,), in nats.
+
+    ``log 1/S sum_s p(x | z_s) p(z_s | X) / q(z_s | x)`` (Burda et al. 2016), with the prior's own
+    proposal in the place of q. In expectation it is a lower bound that rises with S.
+    """
+    normals = noise.normals.to(rows)
+    uniforms = noise.uniforms.to(rows.device)
+    log_weights = [
+        _log_mean_weights(model, rows[part], exemplars, normals, uniforms)
+        for part in row_chunks(len(rows), 4 * len(exemplars.codes) + model.network.width)
+    ]
+    return torch.cat(log_weights)
+
+
+def _log_mean_weights(model, rows, exemplars, normals, uniforms) -> torch.Tensor:
+    mean, log_variance = model.network.encode(rows)
+    proposal = model.prior.proposal(mean, log_variance, exemplars)
+    totals = []
+    for part in row_chunks(len(normals), len(rows) * model.network.width):
+        codes = proposal.draw(normals[part], uniforms[part])
+        log_likelihood = model.likelihood.log_prob(model.network.decode(codes), rows[:, None])
+        totals.append(torch.logsumexp(log_likelihood + proposal.log_ratio(codes), 1))
+    return torch.logsumexp(torch.stack(totals), 0) - math.log(len(normals))
+
+
+@torch.no_grad()
+def evidence_lower_bound(
+    model: ExemplarModel, rows: torch.Tensor, exemplars: Exemplars, seed: int
+) -> torch.Tensor:
+    """The single-sample bound E_q[log p(x | z)] - KL(q, p(z | X)), (n,), with one draw a row.
+
+    The paper's validation figure: all exemplars, nothing left out, z drawn from q itself.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    bounds = []
+    for part in row_chunks(len(rows), 4 * len(exemplars.codes) + model.network.width):
+        mean, log_variance = model.network.encode(rows[part])
+        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        codes = mean + torch.exp(0.5 * log_variance) * noise
+        log_q = normal_log_prob(codes, mean, log_variance)
+        reconstruction = model.likelihood.log_prob(model.network.decode(codes), rows[part])
+        bounds.append(reconstruction - log_q + model.prior.log_prob(codes, exemplars))
+    return torch.cat(bounds)

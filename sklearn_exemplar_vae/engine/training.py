@@ -1,0 +1,122 @@
+"""The training loop: batches, exemplars, schedule, averaged weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from .leave_one_out import draw_others, own_exemplars
+from .model import ExemplarModel
+
+# The averaged weights forget over min(1000, t / 9) steps, so that short runs average too.
+MAX_AVERAGING_DECAY = 0.999
+FINAL_LEARNING_RATE = 1e-3
+
+
+class TrainingRows(NamedTuple):
+    """What a model is trained on."""
+
+    rows: torch.Tensor  # (n, D), float32
+    weights: torch.Tensor  # (n,), positive
+    groups: torch.Tensor  # (n,), int64, equal for exact duplicates
+
+
+class Schedule(NamedTuple):
+    """How a model is trained."""
+
+    n_epochs: int
+    batch_size: int
+    learning_rate: float
+    kl_warmup: float  # epochs over which the weight of the KL term rises from 0 to 1
+    n_exemplars: int  # M, exemplars a row sees at a step
+    leave_one_out: bool
+    autocast: torch.dtype | None = None
+
+
+class Epoch(NamedTuple):
+    """One pass over the rows."""
+
+    number: int
+    bound: float  # mean evidence lower bound of the pass, nats a row, standardised units
+    model: ExemplarModel  # the averaged weights; changes in place as training goes on
+
+
+def train(
+    model: ExemplarModel, data: TrainingRows, schedule: Schedule, generator: torch.Generator
+) -> Iterator[Epoch]:
+    """Train ``model`` in place, yielding after each pass.
+
+    The learning rate falls from its initial value to nearly zero along a cosine, and an exponential
+    moving average of the weights is what is yielded: it scores better than the last weights at every
+    moment but the first.
+
+    A caller that stops listening stops the training. The bound of a diverged pass is not finite.
+
+    Parameters
+    ----------
+    model : ExemplarModel on the device of ``data.rows``
+    data : TrainingRows
+    schedule : Schedule
+    generator : torch.Generator, on the CPU
+        Orders the rows and draws exemplars; the noise too, where the device is the CPU.
+    """
+    device = data.rows.device
+    noise = generator
+    if device.type != "cpu":
+        noise = torch.Generator(device).manual_seed(generator.initial_seed())
+    averaged = copy.deepcopy(model)
+    averages = [parameter.data for parameter in averaged.parameters()]
+    current = [parameter.data for parameter in model.parameters()]
+    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.learning_rate, fused=True)
+    n_rows = len(data.rows)
+    batches_per_epoch = math.ceil(n_rows / schedule.batch_size)
+    n_steps = schedule.n_epochs * batches_per_epoch
+    step = 0
+    for number in range(1, schedule.n_epochs + 1):
+        total = torch.zeros((), device=device)
+        order = torch.randperm(n_rows, generator=generator).to(device)
+        # Batches of one size, to a row: a last batch of three would be a draw of two exemplars.
+        for batch in order.tensor_split(batches_per_epoch):
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.learning_rate * cosine_decay(step / n_steps)
+            kl_weight = min(1.0, (step + 1) / max(1.0, schedule.kl_warmup * batches_per_epoch))
+            bound = _batch_bound(model, data, batch, schedule, kl_weight, generator, noise)
+            optimiser.zero_grad()
+            (-bound / len(batch)).backward()
+            optimiser.step()
+            step += 1
+            decay = min(MAX_AVERAGING_DECAY, step / (9 + step))
+            torch._foreach_lerp_(averages, current, 1 - decay)
+            total += bound.detach()
+        yield Epoch(number, (total / data.weights.sum()).item(), averaged)
+
+
+def _batch_bound(model, data, batch, schedule, kl_weight, generator, noise) -> torch.Tensor:
+    """The weighted sum of the bounds of the rows ``batch``."""
+    weights = data.weights[batch]
+    others = draw_others(batch, len(data.rows), schedule.n_exemplars, generator)
+    seen = torch.cat([batch, others])
+    excluded = None
+    if schedule.leave_one_out:
+        excluded = own_exemplars(data.groups[batch], data.groups[seen])
+        # A row whose every exemplar is a copy of itself has no bound: it is skipped.
+        lonely = excluded.all(1)
+        weights = weights.masked_fill(lonely, 0.0)
+        excluded &= ~lonely[:, None]
+    rows = model.likelihood.training_rows(data.rows[seen], noise)
+    log_weights = data.weights[seen].log()
+    with torch.autocast(
+        rows.device.type, schedule.autocast, enabled=schedule.autocast is not None
+    ):
+        bound = model.training_bound(rows, len(batch), log_weights, excluded, kl_weight, noise)
+    return (weights * bound).sum()
+
+
+def cosine_decay(progress: float) -> float:
+    """From 1 at ``progress`` 0 to `FINAL_LEARNING_RATE` at 1."""
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    return FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine
