@@ -80,7 +80,7 @@ class ExemplarVAE(BaseExemplarDensity):
     kl_warmup : float or "auto", default="auto"
         Epochs over which the weight of the Kullback-Leibler term rises from 0 to 1. "auto": 0 where
         training starts from a density estimate, else 3.
-    n_importance_samples : int, default=50
+    n_importance_samples : int, default=20
         Samples S in `score_samples`. May be changed after fit.
     batch_size : int or "auto", default="auto"
         Rows of a step; "auto" is ``min(250, n_samples)``. At most M + 1 with an int `n_exemplars`.
@@ -203,7 +203,7 @@ class ExemplarVAE(BaseExemplarDensity):
         leave_one_out=True,
         bandwidth="loo",
         kl_warmup="auto",
-        n_importance_samples=50,
+        n_importance_samples=20,
         batch_size="auto",
         learning_rate_init=0.001,
         max_iter=200,
