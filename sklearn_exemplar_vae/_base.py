@@ -19,7 +19,6 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -27,7 +26,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from .engine.devices import choose_device
 from .engine.model import ExemplarModel
 from .engine.priors import Exemplars
-from .engine.scoring import ImportanceNoise, encode, log_density
+from .engine.scoring import encode, importance_noise, log_density
 
 FLOAT_DTYPES = (np.float64, np.float32)
 # Rows that are scaled, moved to the device and back at a time.
@@ -41,8 +40,8 @@ class BaseExemplarDensity(
 
     A subclass's fit sets ``_model``, an `ExemplarModel` of float32 weights; ``_scaler``, a fitted
     StandardScaler or None; ``_score_seed``; ``device_``; ``n_components_``. `_keep_exemplars` sets
-    ``_exemplars``, codes and log-weights in the dtype of the X of fit; ``_exemplar_rows``, for every
-    exemplar its row in the X of fit (and of `extend_exemplars` after that).
+    ``_exemplars``, codes and log-weights in the dtype of the X of fit; ``_exemplar_rows``, for
+    every exemplar its row in the X of fit (and of `extend_exemplars` after that).
     """
 
     def __sklearn_tags__(self):
@@ -77,7 +76,7 @@ class BaseExemplarDensity(
         """
         X = self._check_rows(X)
         model, exemplars = self._model_as(X.dtype)
-        noise = ImportanceNoise(
+        noise = importance_noise(
             self.n_importance_samples, exemplars.codes.shape[1], self._score_seed
         )
         log_densities = np.empty(len(X), dtype=X.dtype)
@@ -328,7 +327,7 @@ class BaseExemplarDensity(
 
     def _log_jacobian(self) -> float:
         """log |d standardised / d X|: what makes log-densities the user's."""
-        return 0.0 if self._scaler is None else -np.log(self._scaler.scale_).sum()
+        return 0.0 if self._scaler is None else -float(np.log(self._scaler.scale_).sum())
 
     def _encode(self, X: np.ndarray) -> torch.Tensor:
         model = copy.deepcopy(self._model).to(_torch_dtype(X.dtype))

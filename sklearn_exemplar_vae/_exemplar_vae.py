@@ -44,8 +44,9 @@ class ExemplarVAE(BaseExemplarDensity):
 
     an exemplar is encoded, its code is perturbed with bandwidth s, the code is decoded [1]_. With
     linear maps this is `sklearn.neighbors.KernelDensity`, and for continuous data training starts
-    there: at a kernel density estimate whose bandwidth and shape maximise the likelihood of left-out
-    rows. Early stopping keeps that start unless held-out rows show that training improved on it.
+    there: at a kernel density estimate whose bandwidth and shape maximise the likelihood of
+    left-out rows. Early stopping keeps that start unless held-out rows show that training improved
+    on it.
 
     Columns are standardised inside; log-densities are in the units of X.
 
@@ -68,11 +69,11 @@ class ExemplarVAE(BaseExemplarDensity):
     n_exemplars : int, "auto", "batch" or None, default="auto"
         Exemplars M that a row sees at a training step. "batch": the other rows of its minibatch, as
         fast as a plain VAE. An int: so many, drawn without replacement, the minibatch among them.
-        None: all others. "auto": all up to 10000 rows, "batch" beyond.
+        None: all others. "auto": all up to 2000 rows, "batch" beyond.
         Scores and samples always use all exemplars, for which the bandwidth is refitted.
     leave_one_out : bool, default=True
-        Whether in training a row, and every exact copy of it, is left out of its own prior. Without,
-        a model can memorise.
+        Whether in training a row, and every exact copy of it, is left out of its own prior.
+        Without, a model can memorise.
     bandwidth : float, {"loo", "scott", "silverman"}, default="loo"
         Where the kernel starts on continuous data; training goes on from there. "loo": the
         bandwidth and shape of the highest left-out likelihood. A float (in standardised units) or a
@@ -80,7 +81,7 @@ class ExemplarVAE(BaseExemplarDensity):
     kl_warmup : float or "auto", default="auto"
         Epochs over which the weight of the Kullback-Leibler term rises from 0 to 1. "auto": 0 where
         training starts from a density estimate, else 3.
-    n_importance_samples : int, default=20
+    n_importance_samples : int, default=32
         Samples S in `score_samples`. May be changed after fit.
     batch_size : int or "auto", default="auto"
         Rows of a step; "auto" is ``min(250, n_samples)``. At most M + 1 with an int `n_exemplars`.
@@ -96,7 +97,8 @@ class ExemplarVAE(BaseExemplarDensity):
     n_iter_no_change : int, default=10
         Epochs without improvement before stopping.
     tol : float, default=1e-3
-        Nats a row that count as improvement, if also more than their own standard error.
+        Nats a row that count as improvement. A start that is a density estimate is given up only
+        for a gain of more than two standard errors.
     warm_start : bool, default=False
         Whether a second call of fit trains on from the first one's weights and scaling.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -140,7 +142,8 @@ class ExemplarVAE(BaseExemplarDensity):
 
     References
     ----------
-    .. [1] Norouzi, S., Fleet, D. J. and Norouzi, M. (2020). Exemplar VAE: Linking generative models,
+    .. [1] Norouzi, S., Fleet, D. J. and Norouzi, M. (2020). Exemplar VAE: Linking generative
+    models,
        nearest neighbor retrieval, and data augmentation. NeurIPS 33.
 
     Examples
@@ -203,7 +206,7 @@ class ExemplarVAE(BaseExemplarDensity):
         leave_one_out=True,
         bandwidth="loo",
         kl_warmup="auto",
-        n_importance_samples=20,
+        n_importance_samples=32,
         batch_size="auto",
         learning_rate_init=0.001,
         max_iter=200,
@@ -267,9 +270,7 @@ class ExemplarVAE(BaseExemplarDensity):
         with self._all_or_nothing():
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "_model")
-            X = validate_data(
-                self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2, reset=not goes_on
-            )
+            X = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2, reset=not goes_on)
             weights = self._check_weights(sample_weight, X)
             n_rows, kept = len(X), np.flatnonzero(weights)
             if len(kept) < n_rows:
@@ -303,7 +304,7 @@ class ExemplarVAE(BaseExemplarDensity):
         self._scaler = start = None
         if likelihood == "gaussian":
             self._scaler = StandardScaler().fit(X, sample_weight=weights)
-            rows = torch.from_numpy(self._scaler.transform(X.astype(np.float64)))
+            rows = self._to_model(X.astype(np.float64)).cpu()
             row_weights = torch.from_numpy(weights)
             if self.prior == "gaussian":
                 start = principal_component_start(rows, row_weights, self.n_components_)
@@ -383,6 +384,7 @@ class ExemplarVAE(BaseExemplarDensity):
             warnings.warn(
                 f"max_iter={self.max_iter} epochs ended while the held-out log-density still rose.",
                 ConvergenceWarning,
+                stacklevel=3,
             )
         self.n_iter_ = len(history.bounds)
         self.loss_curve_ = [-(bound + jacobian) for bound in history.bounds]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 # Up to so many rows all the others are a row's exemplars at every step.
-EXACT_PRIOR_ROWS = 10_000
+EXACT_PRIOR_ROWS = 2_000
 # Held-out rows scored at every epoch, at most: more would slow the epoch, not sharpen the choice.
 MAX_VALIDATION_ROWS = 2_000
 DEFAULT_BATCH_SIZE = 250
@@ -21,8 +21,7 @@ def check_layer_sizes(hidden_layer_sizes) -> tuple[int, ...]:
     sizes = tuple(np.atleast_1d(hidden_layer_sizes).tolist())
     if not sizes or not all(isinstance(size, Integral) and size > 0 for size in sizes):
         raise ValueError(
-            "hidden_layer_sizes must be one or more positive integers, got "
-            f"{hidden_layer_sizes!r}."
+            f"hidden_layer_sizes must be one or more positive integers, got {hidden_layer_sizes!r}."
         )
     return sizes
 

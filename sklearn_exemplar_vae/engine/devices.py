@@ -41,8 +41,8 @@ def choose_autocast(precision: str, likelihood: str, device: torch.device) -> to
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 products are fast here.
 
-    About four times float32 with AVX512-BF16 or AMX; without, fifty times slower, so a torch too old
-    or too new to answer counts as a no.
+    About four times float32 with AVX512-BF16 or AMX; without, fifty times slower, so a torch too
+    old or too new to answer counts as a no.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()

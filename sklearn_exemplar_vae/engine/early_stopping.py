@@ -14,13 +14,16 @@ from .bandwidth import best_bandwidth
 from .leave_one_out import own_exemplars
 from .model import ExemplarModel
 from .priors import Exemplars
-from .scoring import ImportanceNoise, encode, log_density
+from .scoring import encode, importance_noise, log_density
 from .training import Schedule, TrainingRows, train
 
 # Samples a held-out row is scored with at every epoch: enough to rank epochs by.
-VALIDATION_SAMPLES = 10
+VALIDATION_SAMPLES = 16
+# By how many of its standard errors a gain over the start must be above zero. One would not do: the
+# epoch compared is the luckiest of many.
+STANDARD_ERRORS = 2
 # Rows that choose a bandwidth: its likelihood is flat, more would not move it.
-MAX_BANDWIDTH_ROWS = 500
+MAX_BANDWIDTH_ROWS = 250
 
 
 class Stopping(NamedTuple):
@@ -53,23 +56,25 @@ def fit(
 ) -> History:
     """Train ``model`` and leave its best weights in it.
 
-    With ``stopping`` the best are those of the highest held-out log-density, and an epoch is better
-    only if the mean gain over the best so far is above both the tolerance and its own standard
-    error: what training cannot show on the held-out rows is not taken. Without, the best are the
-    last that were finite. An interrupted or diverged training ends with the best weights so far.
+    With ``stopping`` the best are those of the highest mean held-out log-density, by at least the
+    tolerance over the best before. Where the start is a density estimate it is kept instead, unless
+    the gain over it is above `STANDARD_ERRORS` of its own standard errors: what training cannot
+    show on the held-out rows is not taken. Without ``stopping`` the best are the last that were
+    finite. An interrupted or diverged training ends with the best weights so far.
 
     Raises
     ------
     FloatingPointError
         If training diverged before there were weights to keep.
     """
-    best, best_scores, since_best = None, None, 0
-    converged = stopping is None
+    start = best = best_scores = None
+    best_mean, since_best, converged = -math.inf, 0, stopping is None
     bounds, validation_scores = [], []
     if stopping is not None and stopping.keep_start:
-        best = copy.deepcopy(model)
-        best_scores = held_out_scores(best, exemplars_of(best, data), stopping)
-        validation_scores.append(weighted_mean(best_scores, stopping.weights))
+        start = best = copy.deepcopy(model)
+        start_scores = best_scores = held_out_scores(start, exemplars_of(start, data), stopping)
+        best_mean = weighted_mean(start_scores, stopping.weights)
+        validation_scores.append(best_mean)
     try:
         for epoch in train(model, data, schedule, generator):
             if not math.isfinite(epoch.bound):
@@ -86,10 +91,11 @@ def fit(
                 rows, weights = stopping.rows, stopping.weights
                 refit_bandwidth(candidate, exemplars, rows, weights, None, stopping.seed)
             scores = held_out_scores(candidate, exemplars, stopping)
-            validation_scores.append(weighted_mean(scores, stopping.weights))
-            report(epoch.number, epoch.bound, validation_scores[-1])
-            if improves(scores, best_scores, stopping):
-                best, best_scores, since_best = candidate, scores, 0
+            mean = weighted_mean(scores, stopping.weights)
+            validation_scores.append(mean)
+            report(epoch.number, epoch.bound, mean)
+            if mean > best_mean + stopping.tolerance:
+                best, best_scores, best_mean, since_best = candidate, scores, mean, 0
                 continue
             since_best += 1
             if since_best >= stopping.patience:
@@ -98,13 +104,17 @@ def fit(
     except KeyboardInterrupt:
         if best is None:
             raise
-        warnings.warn("Training interrupted by the user; the best weights so far are kept.")
+        warnings.warn(
+            "Training interrupted by the user; the best weights so far are kept.", stacklevel=2
+        )
         converged = True
+    if start is not None and not surely_better(best_scores, start_scores, stopping.weights):
+        best, best_mean = start, validation_scores[0]
     if best is not None:
         model.load_state_dict(best.state_dict())
-    if stopping is None and schedule.n_exemplars < len(data.rows) - 1:
+    if stopping is None and bounds and schedule.n_exemplars < len(data.rows) - 1:
         refit_bandwidth_without_held_out_rows(model, data, generator.initial_seed())
-    best_score = None if best_scores is None else weighted_mean(best_scores, stopping.weights)
+    best_score = None if stopping is None else best_mean
     return History(bounds, validation_scores, best_score, converged)
 
 
@@ -115,13 +125,13 @@ def exemplars_of(model: ExemplarModel, data: TrainingRows) -> Exemplars:
 
 def held_out_scores(model, exemplars: Exemplars, stopping: Stopping) -> torch.Tensor:
     """Log-density (n,) of the held-out rows with the training rows as exemplars."""
-    noise = ImportanceNoise(VALIDATION_SAMPLES, exemplars.codes.shape[1], stopping.seed)
+    noise = importance_noise(VALIDATION_SAMPLES, exemplars.codes.shape[1], stopping.seed)
     return log_density(model, stopping.rows, exemplars, noise)
 
 
 @torch.no_grad()
 def refit_bandwidth(model, exemplars: Exemplars, rows, weights, excluded, seed: int) -> None:
-    """Set the prior's bandwidth, learned with M exemplars at a step, to the best for all of them."""
+    """Set the bandwidth, learned with M exemplars at a step, to the best for all of them."""
     if not model.prior.needs_exemplars:
         return
     rows, weights = rows[:MAX_BANDWIDTH_ROWS], weights[:MAX_BANDWIDTH_ROWS]
@@ -144,19 +154,13 @@ def refit_bandwidth_without_held_out_rows(model, data: TrainingRows, seed: int) 
     refit_bandwidth(model, exemplars_of(model, data), rows, weights, excluded, seed)
 
 
-def improves(scores, best_scores, stopping: Stopping) -> bool:
-    """Whether ``scores`` beat ``best_scores`` by more than tolerance and chance."""
-    if not torch.isfinite(scores).all():
-        return False
-    if best_scores is None:
-        return True
-    if len(scores) < 2:
-        return False
-    gains = scores - best_scores
-    shares = stopping.weights / stopping.weights.sum()
+def surely_better(scores, start_scores, weights) -> bool:
+    """Whether the mean gain of ``scores`` over ``start_scores``, row by row, is above chance."""
+    gains = scores - start_scores
+    shares = weights / weights.sum()
     mean = (shares * gains).sum()
     standard_error = ((shares * (gains - mean)) ** 2).sum().sqrt()
-    return bool(mean > max(stopping.tolerance, standard_error.item()))
+    return bool(mean > STANDARD_ERRORS * standard_error)
 
 
 def weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> float:
@@ -170,4 +174,4 @@ def _diverged(epoch: int, best) -> None:
     )
     if best is None:
         raise FloatingPointError(reason)
-    warnings.warn(f"{reason} The best weights before that are kept.")
+    warnings.warn(f"{reason} The best weights before that are kept.", stacklevel=3)

@@ -33,7 +33,7 @@ class GaussianLikelihood(nn.Module):
         return rows
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """log p(x | z) in nats, summed over the columns; ``outputs`` broadcasts against ``rows``."""
+        """log p(x | z) in nats, summed over columns; ``outputs`` broadcasts against ``rows``."""
         variance = self.variance
         log_normaliser = variance.log().sum() + rows.shape[-1] * math.log(2 * math.pi)
         return -0.5 * (((rows - outputs) ** 2 / variance).sum(-1) + log_normaliser)
@@ -70,13 +70,11 @@ class BernoulliLikelihood(nn.Module):
         """One binary draw of ``rows``."""
         if self.binary:
             return rows
-        uniforms = torch.rand(
-            rows.shape, generator=generator, dtype=rows.dtype, device=rows.device
-        )
+        uniforms = torch.rand(rows.shape, generator=generator, dtype=rows.dtype, device=rows.device)
         return (uniforms < rows).to(rows.dtype)
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """log p(x | z) in nats, summed over the columns; ``outputs`` broadcasts against ``rows``."""
+        """log p(x | z) in nats, summed over columns; ``outputs`` broadcasts against ``rows``."""
         rows = rows.expand(outputs.shape)
         return -F.binary_cross_entropy_with_logits(outputs, rows, reduction="none").sum(-1)
 

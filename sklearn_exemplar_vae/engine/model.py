@@ -18,9 +18,8 @@ class ExemplarModel(nn.Module):
 
     Parameters
     ----------
-    network : module with ``encode`` (rows to mean and log-variance) and ``decode`` (codes to outputs)
-    likelihood : p(x | z), see `likelihoods`
-    prior : p(z), see `priors`
+    network : module with ``encode`` (rows to mean and log-variance) and ``decode`` (codes to
+    outputs) likelihood : p(x | z), see `likelihoods` prior : p(z), see `priors`
     """
 
     def __init__(self, network: nn.Module, likelihood: nn.Module, prior: nn.Module) -> None:

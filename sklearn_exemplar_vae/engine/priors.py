@@ -14,13 +14,17 @@ import torch
 from torch import nn
 
 LOG_2PI = math.log(2 * math.pi)
+# Numbers of a temporary that stays in the processor's cache.
+NUMBERS_IN_CACHE = 2**19
+# Nats below the largest term of a sum from which a term no longer counts.
+NEGLIGIBLE = 60.0
 
 
 class Exemplars(NamedTuple):
-    """Mixture centres: codes mu(x_n), (N, d), and log-weights, (N,); the weights need not sum to one."""
+    """Mixture centres and their weights."""
 
-    codes: torch.Tensor
-    log_weights: torch.Tensor
+    codes: torch.Tensor  # mu(x_n), (N, d)
+    log_weights: torch.Tensor  # (N,), of weights that need not sum to one
 
 
 def normal_log_prob(
@@ -41,6 +45,35 @@ def squared_distances(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     left, right = left - centre, right - centre
     products = torch.addmm((right**2).sum(-1), left, right.T, alpha=-2)
     return (products + (left**2).sum(-1, keepdim=True)).clamp_min(0)
+
+
+def shifted_exp(log_terms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(exp(log_terms - largest), largest) along the last axis.
+
+    What is `NEGLIGIBLE` nats below the largest is counted as that, 1e-26 of it: where its result
+    underflows exp takes eight times as long, and most exemplars are far from most rows.
+    """
+    largest = log_terms.detach().amax(-1, keepdim=True)
+    largest = largest.clamp_min(torch.finfo(largest.dtype).min)  # all terms may be -inf
+    return (log_terms - largest).clamp_min(-NEGLIGIBLE).exp(), largest
+
+
+def log_sum_exp(log_terms: torch.Tensor) -> torch.Tensor:
+    """log sum_n exp(log_terms) over the last axis."""
+    terms, largest = shifted_exp(log_terms)
+    return terms.sum(-1).log() + largest[..., 0]
+
+
+def log_kernel_sums(
+    distances: torch.Tensor, log_weights: torch.Tensor, precision: float
+) -> torch.Tensor:
+    """log sum_n w_n exp(-precision d_n / 2), (n,), of squared distances (n, N).
+
+    In pieces that stay in the processor's cache, which is four times as fast as in one.
+    """
+    step = max(1, NUMBERS_IN_CACHE // distances.shape[1])
+    parts = [log_sum_exp(log_weights - 0.5 * precision * part) for part in distances.split(step)]
+    return torch.cat(parts)
 
 
 def log_mixture_density(
@@ -68,10 +101,13 @@ def log_mixture_density(
         else:
             log_terms = log_terms.masked_fill(excluded, -math.inf)
             kept = exemplars.log_weights.expand_as(excluded).masked_fill(excluded, -math.inf)
-            # A row with nothing kept would be -inf - (-inf); its terms already say -inf.
+            # A row with nothing kept has no total; it is set to minus infinity below.
             log_total = torch.logsumexp(kept, 1).nan_to_num(neginf=0.0)
         log_normaliser = codes.shape[1] * (0.5 * LOG_2PI + log_bandwidth)
-        return torch.logsumexp(log_terms, 1) - log_total - log_normaliser
+        log_density = log_sum_exp(log_terms) - log_total - log_normaliser
+        if excluded is None:
+            return log_density
+        return log_density.masked_fill(excluded.all(1), -math.inf)
 
 
 class ExemplarPrior(nn.Module):
@@ -120,7 +156,7 @@ class GaussianPrior(nn.Module):
         return randn_like(codes.new_empty(n_samples, codes.shape[1]), generator)
 
     def sample_near(self, mean, log_variance, generator) -> torch.Tensor:
-        """z ~ q(z | x): this prior has no exemplar component, the posterior is what is near a row."""
+        """z ~ q(z | x): there is no exemplar component, the posterior is what is near a row."""
         return mean + torch.exp(0.5 * log_variance) * randn_like(mean, generator)
 
     def proposal(self, mean, log_variance, exemplars=None) -> PosteriorProposal:
@@ -147,10 +183,10 @@ class ExemplarProposal:
     r"""The posterior under an exemplar prior, once q(z | x) is read as a statement about p(x | z).
 
     q(z | x) = N(m, Lambda) is what training makes of likelihood times a prior that near mu(x) has
-    curvature 1 / s^2. Dividing that out leaves the Gaussian shape of the likelihood alone,
-    ``g(z) = exp(-1/2 sum_j lambda_j (z_j - m_j)^2)``, ``lambda_j = max(1 / Lambda_j - 1 / s^2, 0)``,
-    and the posterior under the exemplar mixture follows in closed form::
+    curvature 1 / s^2. Dividing that out leaves the Gaussian shape of the likelihood alone, and the
+    posterior under the exemplar mixture follows in closed form::
 
+        g(z) = exp(-1/2 sum_j lambda_j (z_j - m_j)^2),  lambda_j = max(1 / Lambda_j - 1 / s^2, 0),
         q~(z | x) = g(z) p(z | X) / Z(x),   Z(x) = sum_n w_n \int N(z; mu_n, s^2 I) g(z) dz,
 
     a mixture of normals around points between m and each exemplar's code. Its importance weights
@@ -174,10 +210,11 @@ class ExemplarProposal:
         self.shrinkage = self.variance * self.precision
         self.codes = exemplars.codes
         log_terms = exemplars.log_weights + self._log_overlap(prior_precision)
-        log_sums = torch.logsumexp(log_terms, 1, keepdim=True)
+        terms, largest = shifted_exp(log_terms)
         # The cumulative sum picks exemplars; float32 would lose the light ones among many.
-        self.cumulative = (log_terms - log_sums).exp().double().cumsum(1)
-        self.log_evidence = log_sums[:, 0] - torch.logsumexp(exemplars.log_weights, 0)
+        self.cumulative = terms.double().cumsum(1)
+        log_sums = self.cumulative[:, -1].log().to(mean) + largest[:, 0]
+        self.log_evidence = log_sums - torch.logsumexp(exemplars.log_weights, 0)
 
     def _log_overlap(self, prior_precision) -> torch.Tensor:
         r"""log \int N(z; mu_n, s^2 I) g(z) dz, (n, N), by two matrix products."""

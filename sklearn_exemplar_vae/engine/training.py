@@ -51,8 +51,8 @@ def train(
     """Train ``model`` in place, yielding after each pass.
 
     The learning rate falls from its initial value to nearly zero along a cosine, and an exponential
-    moving average of the weights is what is yielded: it scores better than the last weights at every
-    moment but the first.
+    moving average of the weights is what is yielded: it scores better than the last weights at
+    every moment but the first.
 
     A caller that stops listening stops the training. The bound of a diverged pass is not finite.
 
@@ -109,9 +109,7 @@ def _batch_bound(model, data, batch, schedule, kl_weight, generator, noise) -> t
         excluded &= ~lonely[:, None]
     rows = model.likelihood.training_rows(data.rows[seen], noise)
     log_weights = data.weights[seen].log()
-    with torch.autocast(
-        rows.device.type, schedule.autocast, enabled=schedule.autocast is not None
-    ):
+    with torch.autocast(rows.device.type, schedule.autocast, enabled=schedule.autocast is not None):
         bound = model.training_bound(rows, len(batch), log_weights, excluded, kl_weight, noise)
     return (weights * bound).sum()
 

@@ -47,9 +47,10 @@ class MLPNetwork(nn.Module):
     """Encoder and decoder of gated dense layers.
 
     ``encode`` gives mean mu(x) and log-variance log Lambda(x) of the posterior q(z | x), ``decode``
-    the parameters of p(x | z). With a ``start`` both mean maps are a fixed linear map plus a network
-    whose last layer is zero at initialisation (``x + f(x)`` and ``z + g(z)`` when the linear map is
-    the identity), so the untrained network *is* the kernel density estimate of the start.
+    the parameters of p(x | z). With a ``start`` both mean maps are a fixed linear map plus a
+    network whose last layer is zero at initialisation (``x + f(x)`` and ``z + g(z)`` when the
+    linear map is the identity), so the untrained network *is* the kernel density estimate of the
+    start.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def he_normal(n_outputs: int, n_inputs: int, generator: torch.Generator) -> torc
 
 
 def linear_map(inputs: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """``inputs @ matrix`` kept out of autocast: a start rounded to bfloat16 would be another start."""
+    """``inputs @ matrix`` outside autocast: a start rounded to bfloat16 is another start."""
     with torch.autocast(inputs.device.type, enabled=False):
         return inputs @ matrix
 
