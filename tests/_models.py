@@ -1,0 +1,34 @@
+"""Small models that the tests share."""
+
+import numpy as np
+
+from sklearn_exemplar_vae import ExemplarVAE
+
+
+def small_vae(**parameters) -> ExemplarVAE:
+    """An ExemplarVAE that fits in a moment."""
+    defaults = {
+        "hidden_layer_sizes": (16,),
+        "max_iter": 5,
+        "n_iter_no_change": 5,
+        "n_importance_samples": 8,
+        "random_state": 0,
+    }
+    return ExemplarVAE(**(defaults | parameters))
+
+
+def two_moons(n_rows: int, seed: int = 0) -> np.ndarray:
+    """Two half circles with noise, (n_rows, 2)."""
+    rng = np.random.default_rng(seed)
+    angles = rng.uniform(0, np.pi, n_rows)
+    upper = rng.random(n_rows) < 0.5
+    x = np.where(upper, np.cos(angles), 1 - np.cos(angles))
+    y = np.where(upper, np.sin(angles), 0.5 - np.sin(angles))
+    return np.column_stack([x, y]) + rng.normal(scale=0.1, size=(n_rows, 2))
+
+
+def correlated(n_rows: int, n_columns: int, seed: int = 0) -> np.ndarray:
+    """Normal rows with columns of different scales and places, correlated."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n_rows, n_columns)) @ rng.normal(size=(n_columns, n_columns))
+    return rows * rng.uniform(0.5, 20, n_columns) + rng.uniform(-50, 50, n_columns)

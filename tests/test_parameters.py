@@ -1,0 +1,83 @@
+"""Every parameter, every wrong type and range: a message that names it and what it got."""
+
+import numpy as np
+import pytest
+from _models import correlated, small_vae
+from sklearn.base import clone
+
+from sklearn_exemplar_vae import ExemplarVAE
+
+WRONG = {
+    "n_components": [0, -1, 1.5, "auto"],
+    "architecture": ["cnn", None, 1],
+    "prior": ["normal", None, 1],
+    "likelihood": ["poisson", None, 1],
+    "hidden_layer_sizes": [0, -3, None, "300", (), (10, 0), (10, -1), (10.5,), ("a",)],
+    "n_exemplars": [0, -1, 1.5, "all"],
+    "leave_one_out": ["yes", None, 2],
+    "bandwidth": [0, 0.0, -1.0, "cv", None],
+    "kl_warmup": [-1, "none", None],
+    "n_importance_samples": [0, -1, 1.5, None],
+    "batch_size": [0, 1, -1, 1.5, None, "all"],
+    "learning_rate_init": [0, 0.0, -1e-3, "auto", None],
+    "max_iter": [-1, 1.5, None],
+    "early_stopping": ["yes", None, 2],
+    "validation_fraction": [0, 1, 0.0, 1.0, -0.1, None],
+    "n_iter_no_change": [0, -1, 1.5, None],
+    "tol": [-1e-3, "auto", None],
+    "warm_start": ["yes", None, 2],
+    "precision": ["float64", None, 32],
+    "device": [None, 0, "tpu-of-the-future", "meta"],
+    "verbose": ["yes", -1, None],
+    "random_state": ["seed", -1, 1.5],
+}
+
+
+def test_every_parameter_is_here():
+    assert set(WRONG) == set(ExemplarVAE().get_params())
+
+
+@pytest.mark.parametrize(
+    "name, value", [(name, value) for name, values in WRONG.items() for value in values]
+)
+def test_wrong_value_is_named(name, value):
+    model = small_vae().set_params(**{name: value})
+    with pytest.raises((ValueError, TypeError), match=name) as caught:
+        model.fit(correlated(30, 3))
+    got = value if isinstance(value, str) else repr(value)
+    assert str(got) in str(caught.value)
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_more_components_than_columns():
+    with pytest.raises(ValueError, match="n_components=4 must be at most n_features=3"):
+        small_vae(n_components=4).fit(correlated(30, 3))
+
+
+@pytest.mark.parametrize("method", ["sample", "sample_like", "kneighbors"])
+@pytest.mark.parametrize("count", [0, -1, 1.5, "two"])
+def test_counts_are_checked(method, count):
+    X = correlated(30, 3)
+    model = small_vae(max_iter=0).fit(X)
+    arguments = () if method == "sample" else (X,)
+    with pytest.raises(ValueError, match="n_neighbors" if method == "kneighbors" else "n_samples"):
+        getattr(model, method)(*arguments, count)
+
+
+def test_defaults_are_plain_and_clone():
+    model = ExemplarVAE()
+    for value in model.get_params().values():
+        assert value is None or isinstance(value, (str, int, float, bool, tuple))
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_fit_changes_no_parameter():
+    model = small_vae(n_exemplars=7, n_components=2)
+    before = model.get_params()
+    model.fit(correlated(40, 3))
+    assert model.get_params() == before
+
+
+@pytest.mark.parametrize("sizes", [8, (8,), [8, 4], np.array([8, 4])])
+def test_layer_sizes_of_any_kind(sizes):
+    assert np.isfinite(small_vae(hidden_layer_sizes=sizes).fit(correlated(40, 3)).score([[0] * 3]))
