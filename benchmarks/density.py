@@ -1,0 +1,183 @@
+"""Images: the paper's gated VAE with the exemplar and the gaussian prior, at equal wall time.
+
+    python benchmarks/density.py mnist --data ../shared/data --seconds 70 340
+
+`--data` is a folder with the images (see `sklearn_exemplar_vae.datasets`); without it they come
+from OpenML. The network is the paper's: two gated layers of 300 units, 40 codes. Training rows are
+drawn as zeros and ones at every visit; validation and test rows, and the exemplars of every
+evaluation, are drawn once.
+
+For each budget of seconds and each prior: as many epochs as fit the budget (one epoch is timed
+beforehand), the single-sample validation ELBO over all exemplars along the way, with the clock
+stopped, and at the end the test log-likelihood, importance weighted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from _machine import describe, markdown_table
+
+from sklearn_exemplar_vae.datasets import load_fashion_mnist, load_mnist
+from sklearn_exemplar_vae.engine.devices import choose_autocast, choose_device
+from sklearn_exemplar_vae.engine.early_stopping import refit_bandwidth
+from sklearn_exemplar_vae.engine.model import build_model
+from sklearn_exemplar_vae.engine.priors import Exemplars
+from sklearn_exemplar_vae.engine.scoring import (
+    encode,
+    evidence_lower_bound,
+    importance_noise,
+    log_density,
+)
+from sklearn_exemplar_vae.engine.training import Schedule, TrainingRows, train
+
+LOADERS = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
+N_COMPONENTS, LAYERS = 40, (300, 300)
+CURVE_POINTS = 8
+
+
+class Images:
+    """Rows on the device: grey for training, binarised once for everything else."""
+
+    def __init__(self, name: str, folder: Path | None, device: torch.device) -> None:
+        images = LOADERS[name](folder)
+        generator = torch.Generator().manual_seed(0)
+
+        def scaled(part):
+            return torch.from_numpy(images[f"X_{part}"] / 255).float()
+
+        def binarised(part):
+            rows = scaled(part)
+            return (torch.rand(rows.shape, generator=generator) < rows).float().to(device)
+
+        grey = scaled("train").to(device)
+        self.training = TrainingRows(
+            grey, torch.ones(len(grey), device=device), torch.arange(len(grey), device=device)
+        )
+        self.exemplars = binarised("train")
+        self.validation, self.test = binarised("valid"), binarised("test")
+
+
+def new_model(prior: str, images: Images, seed: int):
+    return build_model(
+        images.test.shape[1],
+        N_COMPONENTS,
+        architecture="mlp",
+        hidden_layer_sizes=LAYERS,
+        prior=prior,
+        likelihood="bernoulli",
+        binary=True,
+        start=None,
+        generator=torch.Generator().manual_seed(seed),
+    ).to(images.test.device)
+
+
+def as_exemplars(model, images: Images) -> Exemplars:
+    return Exemplars(encode(model, images.exemplars), images.training.weights.log())
+
+
+def refit(model, images: Images) -> None:
+    """What the estimator does after training with M < N - 1."""
+    weights = torch.ones(len(images.validation), device=images.test.device)
+    refit_bandwidth(model, as_exemplars(model, images), images.validation, weights, None, 0)
+
+
+def validation_elbo(model, images: Images) -> float:
+    exemplars = as_exemplars(model, images)
+    return evidence_lower_bound(model, images.validation, exemplars, seed=0).mean().item()
+
+
+def make_schedule(arguments, n_epochs: int, n_rows: int, device) -> Schedule:
+    return Schedule(
+        n_epochs=n_epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        kl_warmup=arguments.kl_warmup,
+        n_exemplars=n_rows // -(-n_rows // arguments.batch_size) - 1,  # in-batch
+        leave_one_out=True,
+        autocast=choose_autocast("auto", "bernoulli", device),
+    )
+
+
+def seconds_per_epoch(prior: str, images: Images, arguments) -> float:
+    schedule = make_schedule(arguments, 2, len(images.exemplars), images.test.device)
+    epochs = train(new_model(prior, images, 1), images.training, schedule, torch.Generator())
+    next(epochs)
+    start = time.perf_counter()
+    next(epochs)
+    return time.perf_counter() - start
+
+
+def run(prior: str, seconds: float, images: Images, arguments) -> list[str]:
+    """Train within the budget; one row of the table."""
+    n_epochs = max(1, int(seconds / seconds_per_epoch(prior, images, arguments)))
+    schedule = make_schedule(arguments, n_epochs, len(images.exemplars), images.test.device)
+    model = new_model(prior, images, arguments.seed)
+    generator = torch.Generator().manual_seed(arguments.seed)
+    epochs = train(model, images.training, schedule, generator)
+    elapsed, curve = 0.0, []
+    for _ in range(n_epochs):
+        start = time.perf_counter()
+        epoch = next(epochs)
+        if epoch.number == n_epochs and prior == "exemplar":
+            refit(epoch.model, images)
+        elapsed += time.perf_counter() - start
+        if epoch.number % max(1, n_epochs // CURVE_POINTS) == 0 or epoch.number == n_epochs:
+            curve.append(f"{validation_elbo(epoch.model, images):.2f} at {elapsed:.0f} s")
+            print(f"{prior}, epoch {epoch.number} of {n_epochs}: {curve[-1]}", flush=True)
+    model = epoch.model
+    rows = torch.randperm(len(images.test), generator=torch.Generator().manual_seed(0))
+    rows = images.test[rows[: arguments.test_rows].to(images.test.device)]
+    noise = importance_noise(arguments.n_samples, N_COMPONENTS, seed=0)
+    start = time.perf_counter()
+    scores = log_density(model, rows, as_exemplars(model, images), noise)
+    scoring = time.perf_counter() - start
+    error = scores.std().item() / len(scores) ** 0.5
+    return [
+        prior,
+        f"{elapsed:.0f}",
+        str(n_epochs),
+        f"{validation_elbo(model, images):.2f}",
+        f"{scores.mean().item():.2f} ± {error:.2f}",
+        f"{scoring:.0f}",
+        ", ".join(curve),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", choices=LOADERS)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--seconds", type=float, nargs="+", default=[70.0, 340.0])
+    parser.add_argument("--priors", nargs="+", default=["exemplar", "gaussian"])
+    parser.add_argument("--batch-size", type=int, default=250)
+    parser.add_argument("--learning-rate", type=float, default=4e-3)
+    parser.add_argument("--kl-warmup", type=float, default=3)
+    parser.add_argument("--test-rows", type=int, default=1000)
+    parser.add_argument("--n-samples", type=int, default=5000)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    images = Images(arguments.dataset, arguments.data, choose_device(arguments.device))
+    rows = [
+        run(prior, seconds, images, arguments)
+        for seconds in arguments.seconds
+        for prior in arguments.priors
+    ]
+    header = [
+        "prior",
+        "training, s",
+        "epochs",
+        "validation ELBO",
+        f"test log-likelihood, S = {arguments.n_samples}, {arguments.test_rows} rows",
+        "scoring, s",
+        "validation ELBO along the way",
+    ]
+    print(f"\n{describe()}\n\n{markdown_table(header, rows)}")
+
+
+if __name__ == "__main__":
+    main()
