@@ -70,8 +70,7 @@ class BernoulliLikelihood(nn.Module):
         """One binary draw of ``rows``."""
         if self.binary:
             return rows
-        uniforms = torch.rand(rows.shape, generator=generator, dtype=rows.dtype, device=rows.device)
-        return (uniforms < rows).to(rows.dtype)
+        return draw_binary(rows, generator)
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """log p(x | z) in nats, summed over columns; ``outputs`` broadcasts against ``rows``."""
@@ -86,3 +85,16 @@ class BernoulliLikelihood(nn.Module):
         if not self.binary:
             return probabilities
         return torch.bernoulli(probabilities, generator=generator)
+
+
+def draw_binary(probabilities: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Zeros and ones, a one with the probability given, up to 2^-16.
+
+    Four draws of 16 bits from every random integer: twice as fast as drawing floats, which would be
+    a tenth of a training step on images.
+    """
+    shape, n_draws = probabilities.shape, probabilities.numel()
+    bits = torch.empty(-(-n_draws // 4), dtype=torch.int64, device=probabilities.device)
+    bits.random_(-(2**63), None, generator=generator)
+    draws = bits.view(torch.int16)[:n_draws].view(shape)
+    return (draws < 2**16 * probabilities - 2**15).to(probabilities.dtype)

@@ -58,12 +58,6 @@ def shifted_exp(log_terms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (log_terms - largest).clamp_min(-NEGLIGIBLE).exp(), largest
 
 
-def log_sum_exp(log_terms: torch.Tensor) -> torch.Tensor:
-    """log sum_n exp(log_terms) over the last axis."""
-    terms, largest = shifted_exp(log_terms)
-    return terms.sum(-1).log() + largest[..., 0]
-
-
 def log_kernel_sums(
     distances: torch.Tensor, log_weights: torch.Tensor, precision: float
 ) -> torch.Tensor:
@@ -72,8 +66,44 @@ def log_kernel_sums(
     In pieces that stay in the processor's cache, which is four times as fast as in one.
     """
     step = max(1, NUMBERS_IN_CACHE // distances.shape[1])
-    parts = [log_sum_exp(log_weights - 0.5 * precision * part) for part in distances.split(step)]
-    return torch.cat(parts)
+    log_sums = []
+    for part in distances.split(step):
+        terms, largest = shifted_exp(log_weights - 0.5 * precision * part)
+        log_sums.append(terms.sum(-1).log() + largest[:, 0])
+    return torch.cat(log_sums)
+
+
+class LogKernelSum(torch.autograd.Function):
+    """log sum_n w_n exp(-||z - mu_n||^2 / 2 s^2), (n,), over the exemplars not excluded.
+
+    The gradient by hand, because it is two matrix products with the responsibilities
+    ``r_n = w_n exp(...) / sum`` that the forward pass has anyway: ``(sum_n r_n mu_n - z) / s^2`` by
+    z, ``r_n (z - mu_n) / s^2`` by mu_n and ``sum_n r_n ||z - mu_n||^2 / s^2`` by log s. That makes
+    the prior's share of a training step a third of what it is through the elementary operations.
+    """
+
+    @staticmethod
+    def forward(ctx, codes, centres, log_weights, log_bandwidth, excluded):
+        precision = torch.exp(-2 * log_bandwidth)
+        distances = squared_distances(codes, centres)
+        log_terms = torch.addcmul(log_weights, distances, precision, value=-0.5)
+        if excluded is not None:
+            log_terms.masked_fill_(excluded, -math.inf)
+        terms, largest = shifted_exp(log_terms)
+        sums = terms.sum(1, keepdim=True)
+        responsibilities = terms.div_(sums)
+        mean_distances = torch.linalg.vecdot(responsibilities, distances)
+        ctx.save_for_backward(codes, centres, responsibilities, mean_distances, precision)
+        return (sums.log() + largest)[:, 0]
+
+    @staticmethod
+    def backward(ctx, gradient):
+        codes, centres, responsibilities, mean_distances, precision = ctx.saved_tensors
+        shares = responsibilities * gradient[:, None]
+        by_codes = precision * (shares @ centres - gradient[:, None] * codes)
+        by_centres = precision * (shares.T @ codes - shares.sum(0)[:, None] * centres)
+        by_log_bandwidth = precision * (gradient @ mean_distances)
+        return by_codes, by_centres, None, by_log_bandwidth, None
 
 
 def log_mixture_density(
@@ -93,21 +123,16 @@ def log_mixture_density(
         Exemplars left out for a row, of numerator and denominator alike (leave-one-out). A row with
         none left gets minus infinity.
     """
+    log_weights = exemplars.log_weights
     with torch.autocast(codes.device.type, enabled=False):
-        distances = squared_distances(codes, exemplars.codes)
-        log_terms = exemplars.log_weights - 0.5 * distances * torch.exp(-2 * log_bandwidth)
-        if excluded is None:
-            log_total = torch.logsumexp(exemplars.log_weights, 0)
-        else:
-            log_terms = log_terms.masked_fill(excluded, -math.inf)
-            kept = exemplars.log_weights.expand_as(excluded).masked_fill(excluded, -math.inf)
-            # A row with nothing kept has no total; it is set to minus infinity below.
-            log_total = torch.logsumexp(kept, 1).nan_to_num(neginf=0.0)
+        log_sums = LogKernelSum.apply(codes, exemplars.codes, log_weights, log_bandwidth, excluded)
         log_normaliser = codes.shape[1] * (0.5 * LOG_2PI + log_bandwidth)
-        log_density = log_sum_exp(log_terms) - log_total - log_normaliser
         if excluded is None:
-            return log_density
-        return log_density.masked_fill(excluded.all(1), -math.inf)
+            return log_sums - torch.logsumexp(log_weights, 0) - log_normaliser
+        largest = log_weights.amax()
+        kept_weights = (~excluded).to(codes.dtype) @ (log_weights - largest).exp()
+        log_density = log_sums - (kept_weights.log() + largest) - log_normaliser
+        return log_density.masked_fill(kept_weights == 0, -math.inf)
 
 
 class ExemplarPrior(nn.Module):
