@@ -71,6 +71,7 @@ def new_model(prior: str, images: Images, seed: int):
         likelihood="bernoulli",
         binary=True,
         start=None,
+        row_mean=images.training.rows.mean(0).cpu(),
         generator=torch.Generator().manual_seed(seed),
     ).to(images.test.device)
 
@@ -153,8 +154,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--seconds", type=float, nargs="+", default=[70.0, 340.0])
     parser.add_argument("--priors", nargs="+", default=["exemplar", "gaussian"])
-    parser.add_argument("--batch-size", type=int, default=250)
-    parser.add_argument("--learning-rate", type=float, default=4e-3)
+    parser.add_argument("--batch-size", type=int, default=500)
+    parser.add_argument("--learning-rate", type=float, default=6e-3)
     parser.add_argument("--kl-warmup", type=float, default=3)
     parser.add_argument("--test-rows", type=int, default=1000)
     parser.add_argument("--n-samples", type=int, default=5000)

@@ -9,9 +9,8 @@ Data. Exact duplicate rows are dropped, so that none is in both train and test. 
 rounded column is unbounded, so columns with repeated values get uniform noise of one step, the
 smallest gap between two values, the same noise for all estimators. 80/20 splits.
 
-Estimators. `ExemplarVAE()` with its defaults. `KernelDensity` on standardised columns, bandwidth by
-5-fold grid search; with one leaf, because its tree sums are off by up to hundreds of nats a row in
-many dimensions (scikit-learn #25799). `GaussianMixture` on standardised columns, components by BIC.
+Estimators. `ExemplarVAE()` with its defaults, `KernelDensity` with its bandwidth by grid search and
+`GaussianMixture` with its components by BIC; see `_rivals.py`.
 """
 
 from __future__ import annotations
@@ -23,17 +22,11 @@ from pathlib import Path
 
 import numpy as np
 from _machine import describe, markdown_table
+from _rivals import ESTIMATORS
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV, train_test_split
-from sklearn.neighbors import KernelDensity
-from sklearn.preprocessing import StandardScaler
+from sklearn.model_selection import train_test_split
 
-from sklearn_exemplar_vae import ExemplarVAE
-
-BANDWIDTHS = np.geomspace(0.03, 2.0, 19)
-N_COMPONENTS = (1, 2, 4, 8, 16, 32)
 UCI = {
     "power-plant": ("power-plant", slice(None)),
     "protein": ("protein-tertiary-structure", slice(None)),
@@ -67,32 +60,6 @@ def dequantise(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return noisy
 
 
-def fit_kernel_density(rows: np.ndarray) -> KernelDensity:
-    estimator = KernelDensity(leaf_size=len(rows))
-    return GridSearchCV(estimator, {"bandwidth": BANDWIDTHS}, cv=5, n_jobs=-1).fit(rows)
-
-
-def fit_gaussian_mixture(rows: np.ndarray) -> GaussianMixture:
-    fits = (GaussianMixture(k, random_state=0, reg_covar=1e-5).fit(rows) for k in N_COMPONENTS)
-    return min(fits, key=lambda mixture: mixture.bic(rows))
-
-
-def log_densities(name: str, train: np.ndarray, test: np.ndarray, seed: int):
-    """(log-densities of the test rows in the units of the data, seconds of fit and score)."""
-    start = time.perf_counter()
-    if name == "ExemplarVAE":
-        scores = ExemplarVAE(random_state=seed).fit(train).score_samples(test)
-    else:
-        fit = {"KernelDensity": fit_kernel_density, "GaussianMixture": fit_gaussian_mixture}[name]
-        scaler = StandardScaler().fit(train)
-        scores = fit(scaler.transform(train)).score_samples(scaler.transform(test))
-        scores -= np.log(scaler.scale_).sum()
-    return scores, time.perf_counter() - start
-
-
-ESTIMATORS = ("ExemplarVAE", "KernelDensity", "GaussianMixture")
-
-
 def compare(name: str, folder: Path | None, n_splits: int) -> list[str]:
     """One row of the table."""
     raw = load(name, folder)
@@ -103,10 +70,11 @@ def compare(name: str, folder: Path | None, n_splits: int) -> list[str]:
         rows = dequantise(raw, np.random.default_rng(split))
         train, test = train_test_split(rows, test_size=0.2, random_state=split)
         scores = {}
-        for estimator in ESTIMATORS:
-            scores[estimator], elapsed = log_densities(estimator, train, test, split)
+        for estimator, fit in ESTIMATORS.items():
+            start = time.perf_counter()
+            scores[estimator] = fit(train, split).score_samples(test)
+            seconds[estimator] += (time.perf_counter() - start) / n_splits
             means[estimator].append(scores[estimator].mean())
-            seconds[estimator] += elapsed / n_splits
         gains = scores["ExemplarVAE"] - scores["KernelDensity"]
         margins.append((gains.mean(), gains.std(ddof=1) / np.sqrt(len(gains))))
         print(

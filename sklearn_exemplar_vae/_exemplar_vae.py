@@ -326,6 +326,7 @@ class ExemplarVAE(BaseExemplarDensity):
             likelihood=likelihood,
             binary=binary,
             start=start,
+            row_mean=torch.from_numpy(np.average(X, axis=0, weights=weights)).float(),
             generator=generator,
         ).to(self.device_)
 

@@ -80,6 +80,11 @@ class BernoulliLikelihood(nn.Module):
     def mean(self, outputs: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(outputs)
 
+    @staticmethod
+    def outputs_with_mean(mean: torch.Tensor) -> torch.Tensor:
+        """The logits of columns with these means, none of them taken for impossible."""
+        return torch.logit(mean, eps=1e-3)
+
     def sample(self, outputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         probabilities = torch.sigmoid(outputs)
         if not self.binary:

@@ -74,11 +74,23 @@ def build_model(
     likelihood: str,
     binary: bool,
     start: KernelStart | None,
+    row_mean: torch.Tensor,
     generator: torch.Generator,
 ) -> ExemplarModel:
-    """An untrained model on the CPU; with a ``start`` it is that kernel density estimate."""
+    """An untrained model on the CPU; with a ``start`` it is that kernel density estimate.
+
+    Without, a Bernoulli decoder starts at the columns' means (D,), which is worth two epochs.
+    """
+    output_bias = None
+    if likelihood == "bernoulli":
+        output_bias = BernoulliLikelihood.outputs_with_mean(row_mean)
     network = NETWORKS[architecture](
-        n_features, n_components, hidden_layer_sizes, start=start, generator=generator
+        n_features,
+        n_components,
+        hidden_layer_sizes,
+        start=start,
+        output_bias=output_bias,
+        generator=generator,
     )
     if likelihood == "bernoulli":
         likelihood = BernoulliLikelihood(binary)

@@ -12,6 +12,9 @@ import torch
 from .leave_one_out import draw_others, own_exemplars
 from .model import ExemplarModel
 
+# Adam's memory of squared gradients, 100 steps. The usual 1000 remembers the large gradients of the
+# first epochs too long: on MNIST it costs 0.6 nats after 42 epochs.
+SQUARES_DECAY = 0.99
 # The averaged weights forget over min(1000, t / 9) steps, so that short runs average too.
 MAX_AVERAGING_DECAY = 0.999
 FINAL_LEARNING_RATE = 1e-3
@@ -71,7 +74,9 @@ def train(
     averaged = copy.deepcopy(model)
     averages = [parameter.data for parameter in averaged.parameters()]
     current = [parameter.data for parameter in model.parameters()]
-    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.learning_rate, fused=True)
+    optimiser = torch.optim.Adam(
+        model.parameters(), schedule.learning_rate, betas=(0.9, SQUARES_DECAY), fused=True
+    )
     n_rows = len(data.rows)
     batches_per_epoch = math.ceil(n_rows / schedule.batch_size)
     n_steps = schedule.n_epochs * batches_per_epoch
@@ -87,6 +92,7 @@ def train(
             bound = _batch_bound(model, data, batch, schedule, kl_weight, generator, noise)
             optimiser.zero_grad()
             (-bound / len(batch)).backward()
+            scale_to_unit_norm(model.parameters())
             optimiser.step()
             step += 1
             decay = min(MAX_AVERAGING_DECAY, step / (9 + step))
@@ -112,6 +118,13 @@ def _batch_bound(model, data, batch, schedule, kl_weight, generator, noise) -> t
     with torch.autocast(rows.device.type, schedule.autocast, enabled=schedule.autocast is not None):
         bound = model.training_bound(rows, len(batch), log_weights, excluded, kl_weight, noise)
     return (weights * bound).sum()
+
+
+def scale_to_unit_norm(parameters) -> None:
+    """Divide the gradient of every parameter by its norm, as the paper does ahead of Adam."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.div_(parameter.grad.norm().clamp_min(1e-12))
 
 
 def cosine_decay(progress: float) -> float:

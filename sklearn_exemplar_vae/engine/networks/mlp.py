@@ -60,11 +60,15 @@ class MLPNetwork(nn.Module):
         Units of the encoder's layers; the decoder has the same layers in reverse order.
     start : KernelStart or None
         Where training starts; None starts from He-initialised networks, as the paper does.
+    output_bias : tensor of shape (D,) or None
+        Where the decoder's outputs start without a ``start``; None for zero.
     generator : torch.Generator
         The only source of randomness.
     """
 
-    def __init__(self, n_features, n_components, hidden_layer_sizes, *, start, generator) -> None:
+    def __init__(
+        self, n_features, n_components, hidden_layer_sizes, *, start, output_bias, generator
+    ) -> None:
         super().__init__()
         sizes = tuple(hidden_layer_sizes)
         # Numbers a row puts in memory on its way through; gated layers are twice as wide inside.
@@ -74,6 +78,8 @@ class MLPNetwork(nn.Module):
         self.log_variance_head = Linear(sizes[-1], n_components, generator, zero=start is not None)
         self.decoder = _gated_layers((n_components, *reversed(sizes)), generator)
         self.output_head = Linear(sizes[0], n_features, generator, zero=start is not None)
+        if output_bias is not None:
+            self.output_head.bias.data.copy_(output_bias)
         has_start = start is not None
         self.register_buffer("linear_encoder", start.encoder.clone() if has_start else None)
         self.register_buffer("linear_decoder", start.decoder.clone() if has_start else None)

@@ -1,0 +1,111 @@
+"""One look at what an ExemplarVAE does, on digits: densities, retrieval, samples.
+
+    python benchmarks/demo.py
+    python benchmarks/demo.py --data ../shared/data
+
+Prints the held-out log-density of three estimators and the accuracy of nearest neighbours on
+codes and on pixels, and writes demo.png: samples, and rows of an exemplar with its samples. Without
+`--data` the images are scikit-learn's 8 x 8 digits; with it they are MNIST, of which `--rows` rows
+are used, because KernelDensity's grid search over all would take hours.
+
+Grey levels are integers, so uniform noise of one step is added: a density needs a continuum.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from _machine import describe, markdown_table
+from _rivals import ESTIMATORS
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+
+from sklearn_exemplar_vae import ExemplarVAE
+from sklearn_exemplar_vae.datasets import load_mnist
+
+N_TEST = 400
+
+
+def load(folder: Path | None, n_rows: int):
+    """(training rows, test rows, their labels twice), grey levels with noise of one step."""
+    if folder is None:
+        X, y = load_digits(return_X_y=True)
+    else:
+        mnist = load_mnist(folder)
+        chosen = np.random.default_rng(0).choice(len(mnist.X_train), n_rows, replace=False)
+        X, y = mnist.X_train[chosen], mnist.y_train[chosen]
+    X = X + np.random.default_rng(0).uniform(size=X.shape)
+    return train_test_split(X, y, test_size=N_TEST, random_state=0, stratify=y)
+
+
+def draw(model: ExemplarVAE, exemplars: np.ndarray, path: Path) -> None:
+    """Ten rows of samples; ten rows of an exemplar and nine samples near it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    side = round(exemplars.shape[1] ** 0.5)
+    samples = model.sample(100, random_state=0)
+    near = model.sample_like(exemplars, 9, random_state=0)
+    conditioned = np.concatenate([exemplars[:, None], near], axis=1).reshape(100, -1)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 5), layout="constrained")
+    titles = ("samples", "exemplars (first column) and samples near them")
+    for axis, images, title in zip(axes, (samples, conditioned), titles, strict=True):
+        tiles = images.reshape(10, 10, side, side)
+        tiles = np.pad(tiles, ((0, 0), (0, 0), (1, 1), (1, 1)))  # a frame around every image
+        if images is conditioned:
+            gap = np.full((10, 1, side + 2, 2), exemplars.max())
+            columns = [*tiles.swapaxes(0, 1)[:, :, None]]
+            columns.insert(1, gap)
+            picture = np.concatenate([np.concatenate(c[:, 0], 0) for c in columns], 1)
+        else:
+            picture = tiles.transpose(0, 2, 1, 3).reshape(10 * (side + 2), -1)
+        axis.imshow(picture, cmap="gray_r", vmin=0, vmax=exemplars.max())
+        axis.set_title(title, fontsize=10)
+        axis.axis("off")
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder with MNIST; without, bundled digits")
+    parser.add_argument("--rows", type=int, default=5000, help="rows of MNIST to use")
+    parser.add_argument("--picture", type=Path, default=Path("demo.png"))
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    X_train, X_test, y_train, y_test = load(arguments.data, arguments.rows)
+    n_train, n_features = X_train.shape
+    print(f"{n_train} images of {n_features} pixels to fit, {N_TEST} held out\n")
+
+    densities = []
+    for name, fit in ESTIMATORS.items():
+        start = time.perf_counter()
+        fitted = fit(X_train, 0)
+        mean = fitted.score_samples(X_test).mean()
+        densities.append([name, f"{mean:.2f}", f"{time.perf_counter() - start:.1f}"])
+        if name == "ExemplarVAE":
+            model = fitted
+    print(markdown_table(["density", "held-out log-density, nats a row", "seconds"], densities))
+
+    accuracies = []
+    spaces = {"codes": model.transform, "pixels": lambda rows: rows}
+    for name, encode in spaces.items():
+        classifier = KNeighborsClassifier(5).fit(encode(X_train), y_train)
+        accuracy = classifier.score(encode(X_test), y_test)
+        accuracies.append([name, f"{100 * accuracy:.1f} %"])
+    print("\n" + markdown_table(["5 nearest neighbours on", "held-out accuracy"], accuracies))
+
+    first_of_each_digit = [np.flatnonzero(y_test == digit)[0] for digit in range(10)]
+    draw(model, X_test[first_of_each_digit], arguments.picture)
+    print(f"\nPicture: {arguments.picture}\n{describe()}")
+
+
+if __name__ == "__main__":
+    main()

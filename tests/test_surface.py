@@ -1,0 +1,196 @@
+"""The public surface as a user meets it: pipelines, searches, frames, persistence, retrieval."""
+
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from _models import correlated, small_vae, two_moons
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KernelDensity, NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from sklearn_exemplar_vae import ExemplarVAE
+from sklearn_exemplar_vae.engine import scoring
+
+
+@pytest.fixture(scope="module")
+def X():
+    return correlated(120, 4)
+
+
+@pytest.fixture(scope="module")
+def model(X):
+    return small_vae(n_components=2).fit(X)
+
+
+def test_score_is_the_total_as_in_kernel_density(model, X):
+    assert isinstance(model.score(X), float)
+    assert model.score(X) == pytest.approx(model.score_samples(X).sum())
+    assert isinstance(KernelDensity().fit(X).score(X), float)
+
+
+def test_scores_do_not_depend_on_company_or_order(model, X):
+    scores = model.score_samples(X)
+    one_by_one = np.concatenate([model.score_samples(row[None]) for row in X])
+    np.testing.assert_allclose(one_by_one, scores, rtol=1e-9)
+    np.testing.assert_allclose(model.score_samples(X[::-1])[::-1], scores, rtol=1e-9)
+
+
+def test_chunks_change_nothing(model, X, monkeypatch):
+    """Scores in pieces of a few numbers, so memory is bounded by the piece, not by n."""
+    expected = model.score_samples(X)
+    monkeypatch.setattr(scoring, "CHUNK_NUMBERS", 2000)
+    np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-9)
+
+
+def test_chunks_are_bounded_whatever_the_number_of_rows():
+    for n_rows in (10, 10**6, 10**9):
+        first = next(scoring.row_chunks(n_rows, 5000))
+        assert (first.stop - first.start) * 5000 <= scoring.CHUNK_NUMBERS
+
+
+def test_sample(model):
+    assert model.sample().shape == (1, 4)
+    np.testing.assert_array_equal(model.sample(5, random_state=1), model.sample(5, random_state=1))
+    assert not np.array_equal(model.sample(5, random_state=1), model.sample(5, random_state=2))
+    many = model.sample(10_000, random_state=0)  # more than one piece
+    assert len(np.unique(many, axis=0)) == 10_000
+
+
+def test_transform_and_back(X):
+    model = small_vae().fit(X)
+    codes = model.transform(X)
+    assert codes.shape == (120, 4)
+    np.testing.assert_allclose(model.inverse_transform(codes), X, atol=0.2 * X.std())
+
+
+def test_kneighbors_are_nearest_codes(model, X):
+    codes = model.transform(X)
+    distances, indices = model.kneighbors(X, 4)
+    expected = NearestNeighbors(n_neighbors=4).fit(codes).kneighbors(codes)
+    np.testing.assert_allclose(distances, expected[0], atol=1e-9)
+    np.testing.assert_array_equal(indices, expected[1])
+    # Without queries every exemplar is left out of its own neighbours.
+    assert not (
+        model.kneighbors(n_neighbors=1, return_distance=False)[:, 0] == np.arange(120)
+    ).any()
+    with pytest.raises(ValueError, match="n_neighbors"):
+        model.kneighbors(X, 121)
+
+
+def test_extend_exemplars_is_learning_without_training(X):
+    half = clone(small_vae(max_iter=0, bandwidth=0.5)).fit(X[:60])
+    before = half.score_samples(X[60:])
+    assert half.extend_exemplars(X[60:]) is half
+    assert half.n_exemplars_ == 120
+    assert half.score_samples(X[60:]).mean() > before.mean() + 0.1
+    np.testing.assert_array_equal(half.kneighbors(X[60:], 1)[1][:, 0], np.arange(60, 120))
+    # The density is that of a kernel density estimate with all rows, in the first half's units.
+    mean, scale = X[:60].mean(0), X[:60].std(0)
+    kde = KernelDensity(bandwidth=0.5, leaf_size=120).fit((X - mean) / scale)
+    expected = kde.score_samples((X - mean) / scale) - np.log(scale).sum()
+    np.testing.assert_allclose(half.score_samples(X), expected, atol=1e-4)
+
+
+def test_extended_weights_are_on_the_scale_of_fit(X):
+    weights = np.linspace(0, 2, 60)
+    half = small_vae(max_iter=0).fit(X[:60])
+    half.extend_exemplars(X[60:], sample_weight=weights)
+    assert half.n_exemplars_ == 119
+    np.testing.assert_allclose(half.kneighbors(X[60:], 1)[1][1:, 0], np.arange(61, 120))
+
+
+def test_grid_search_over_a_density(X):
+    search = GridSearchCV(small_vae(max_iter=2), {"bandwidth": [0.2, 1.0, 3.0]}, cv=3).fit(X)
+    assert search.best_params_["bandwidth"] in (0.2, 1.0)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_ahead_of_a_classifier():
+    X, y = load_iris(return_X_y=True)
+    pipeline = make_pipeline(small_vae(n_components=2), LogisticRegression())
+    assert cross_val_score(pipeline, X, y).mean() > 0.8
+    grid = {"exemplarvae__n_components": [1, 2]}
+    assert GridSearchCV(pipeline, grid, cv=2).fit(X, y).best_score_ > 0.8
+
+
+def test_behind_a_scaler():
+    X = np.random.default_rng(0).random((60, 5))
+    pipeline = make_pipeline(MinMaxScaler(), small_vae(likelihood="bernoulli")).fit(X)
+    assert np.isfinite(pipeline.score(X))
+
+
+def test_frames(X):
+    frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
+    model = small_vae(n_components=2).fit(frame)
+    assert list(model.feature_names_in_) == ["a", "b", "c", "d"]
+    assert list(model.get_feature_names_out()) == ["exemplarvae0", "exemplarvae1"]
+    codes = model.set_output(transform="pandas").transform(frame)
+    assert list(codes.columns) == ["exemplarvae0", "exemplarvae1"]
+    with pytest.raises(ValueError, match="feature names"):
+        model.score_samples(frame[["b", "a", "c", "d"]])
+
+
+@pytest.mark.parametrize(
+    "round_trip",
+    [
+        lambda model, path: pickle.loads(pickle.dumps(model)),
+        lambda model, path: (joblib.dump(model, path), joblib.load(path))[1],
+        lambda model, path: copy.deepcopy(model),
+    ],
+    ids=["pickle", "joblib", "deepcopy"],
+)
+def test_persistence(model, X, round_trip, tmp_path):
+    other = round_trip(model, tmp_path / "model.joblib")
+    np.testing.assert_array_equal(other.score_samples(X), model.score_samples(X))
+    np.testing.assert_array_equal(other.sample(3, random_state=0), model.sample(3, random_state=0))
+    np.testing.assert_array_equal(other.kneighbors(X, 2)[1], model.kneighbors(X, 2)[1])
+
+
+def test_fitted_on_cuda_loads_on_cpu(model, X, monkeypatch):
+    """The state is written from the CPU; a device that is not there becomes the CPU."""
+    elsewhere = copy.copy(model)
+    elsewhere.device_ = "cuda:0"
+    state = elsewhere.__getstate__()
+    assert all(not tensor.is_cuda for tensor in state["_exemplars"])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    loaded = ExemplarVAE.__new__(ExemplarVAE)
+    loaded.__setstate__(state)
+    assert loaded.device_ == "cpu"
+    np.testing.assert_array_equal(loaded.score_samples(X), model.score_samples(X))
+
+
+def test_cuda_that_is_not_there(monkeypatch, X):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="device='cuda'.*no CUDA"):
+        small_vae(device="cuda").fit(X)
+
+
+def test_float32_stays_float32():
+    X = two_moons(60).astype(np.float32)
+    model = small_vae().fit(X)
+    for array in (model.score_samples(X), model.transform(X), model.sample(3)):
+        assert array.dtype == np.float32
+    assert model.inverse_transform(model.transform(X)).dtype == np.float32
+    np.testing.assert_allclose(
+        model.score_samples(X), model.score_samples(X.astype(np.float64)), atol=1e-3
+    )
+
+
+def test_import_brings_no_numba():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, sklearn_exemplar_vae; print([m for m in ('numba', 'pynndescent', 'matplotlib')"
+    )
+    code += " if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -1,0 +1,268 @@
+"""What a fit does over its epochs: objective, schedule, early stopping, accidents."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from _models import correlated, small_vae, two_moons
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_exemplar_vae.engine import early_stopping
+from sklearn_exemplar_vae.engine.model import build_model
+from sklearn_exemplar_vae.engine.training import (
+    FINAL_LEARNING_RATE,
+    Epoch,
+    Schedule,
+    TrainingRows,
+    cosine_decay,
+    train,
+)
+
+
+def torch_model(n_features=3, prior="exemplar", likelihood="gaussian"):
+    return build_model(
+        n_features,
+        n_features,
+        architecture="mlp",
+        hidden_layer_sizes=(8,),
+        prior=prior,
+        likelihood=likelihood,
+        binary=False,
+        start=None,
+        row_mean=torch.full((n_features,), 0.5),
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+@pytest.mark.parametrize("prior", ["exemplar", "gaussian"])
+def test_training_bound_is_the_evidence_lower_bound(prior):
+    """Beside its parts: E_q[log p(x|z)] - E_q[log q(z|x) - log p(z)], with one draw."""
+    model = torch_model(prior=prior).double()
+    rows = torch.randn(12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    excluded = torch.eye(12, dtype=torch.bool)[:5]
+    log_weights = torch.linspace(-1, 1, 12, dtype=torch.float64)
+    noise = torch.Generator().manual_seed(2)
+    bound = model.training_bound(rows, 5, log_weights, excluded, 0.3, noise)
+
+    mean, log_variance = model.network.encode(rows)
+    posterior = torch.distributions.Normal(mean[:5], torch.exp(0.5 * log_variance[:5]))
+    drawn = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    codes = mean[:5] + posterior.stddev * drawn
+    scale = model.likelihood.variance.sqrt()
+    decoder = torch.distributions.Normal(model.network.decode(codes), scale)
+    if prior == "gaussian":
+        log_p = torch.distributions.Normal(0, 1).log_prob(codes).sum(1)
+    else:
+        kernel = torch.distributions.Normal(mean[None], model.prior.log_bandwidth.exp())
+        log_terms = kernel.log_prob(codes[:, None]).sum(2) + log_weights
+        log_terms = log_terms.masked_fill(excluded, -math.inf)
+        kept = log_weights.expand(5, 12).masked_fill(excluded, -math.inf)
+        log_p = torch.logsumexp(log_terms, 1) - torch.logsumexp(kept, 1)
+    kl = posterior.log_prob(codes).sum(1) - log_p
+    expected = decoder.log_prob(rows[:5]).sum(1) - 0.3 * kl
+    torch.testing.assert_close(bound, expected)
+
+
+def test_learning_rate_falls_along_a_cosine():
+    assert cosine_decay(0) == pytest.approx(1)
+    assert cosine_decay(0.5) == pytest.approx((1 + FINAL_LEARNING_RATE) / 2)
+    assert cosine_decay(1) == pytest.approx(FINAL_LEARNING_RATE)
+
+
+def make_data(n_rows=60):
+    rows = torch.randn(n_rows, 3, generator=torch.Generator().manual_seed(0))
+    return TrainingRows(rows, torch.ones(n_rows), torch.arange(n_rows))
+
+
+def test_averaged_weights_are_the_moving_average():
+    """The first of two epochs of one step each: average (1 - 0.1) of start and 0.9 of step."""
+    data, model = make_data(), torch_model()
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+    schedule = Schedule(1, 60, 1e-2, 0, 59, True)
+    (epoch,) = train(model, data, schedule, torch.Generator().manual_seed(0))
+    pairs = zip(start, model.parameters(), epoch.model.parameters(), strict=True)
+    for first, last, averaged in pairs:
+        torch.testing.assert_close(averaged, 0.1 * first + 0.9 * last.detach())
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_the_bound_rises(likelihood):
+    data = make_data(200)
+    if likelihood == "bernoulli":
+        data = data._replace(rows=(data.rows > 0).float())
+    schedule = Schedule(30, 50, 5e-3, 0, 49, True)
+    model = torch_model(likelihood=likelihood)
+    bounds = [epoch.bound for epoch in train(model, data, schedule, torch.Generator())]
+    assert bounds[-1] > bounds[0] + 0.3
+
+
+def test_leaving_out_matters():
+    """Without it the prior of a training row peaks at the row: the bound is far too high."""
+    X = two_moons(60)
+    bounds = [
+        -small_vae(
+            max_iter=40, early_stopping=False, leave_one_out=leave, n_exemplars=None, bandwidth=0.05
+        )
+        .fit(X)
+        .loss_curve_[-1]
+        for leave in (False, True)
+    ]
+    assert bounds[0] > bounds[1] + 0.5
+
+
+@pytest.mark.parametrize("n_exemplars", ["auto", "batch", 5, 20, None])
+def test_every_number_of_exemplars(n_exemplars):
+    X = two_moons(80)
+    model = small_vae(n_exemplars=n_exemplars, batch_size=16).fit(X)
+    assert np.isfinite(model.score(X))
+    assert model.n_exemplars_ == 80
+
+
+def test_held_out_rows_become_exemplars():
+    X = two_moons(100)
+    model = small_vae(validation_fraction=0.3).fit(X)
+    assert model.n_exemplars_ == 100
+    np.testing.assert_array_equal(model.kneighbors(X, 1)[1][:, 0], np.arange(100))
+
+
+def test_no_copy_of_a_training_row_is_held_out():
+    from sklearn_exemplar_vae._plan import held_out_rows
+
+    groups = np.repeat(np.arange(50), 4)
+    for seed in range(20):
+        out = held_out_rows(groups, 0.2, torch.Generator().manual_seed(seed))
+        assert set(groups[out]).isdisjoint(groups[~out])
+        assert 2 <= out.sum() <= 40
+
+
+def test_validation_scores_are_of_the_held_out_rows():
+    X = correlated(200, 3)
+    model = small_vae(max_iter=10, n_iter_no_change=10).fit(X)
+    assert len(model.validation_scores_) == model.n_iter_ + 1 == len(model.loss_curve_) + 1
+    assert model.best_validation_score_ in model.validation_scores_
+    # In the units of X, as scores are.
+    assert abs(model.best_validation_score_ - model.score_samples(X).mean()) < 1
+
+
+def test_start_is_kept_unless_training_surely_improves():
+    scores = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    weights = torch.ones(4)
+    assert early_stopping.surely_better(scores + 0.5, scores, weights)
+    luck = torch.tensor([5.0, -4.0, 0.5, 0.5])
+    assert not early_stopping.surely_better(scores + luck, scores, weights)
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    harmful = small_vae(learning_rate_init=0.5, max_iter=3).fit(X)
+    untrained = small_vae(max_iter=0).fit(X)
+    np.testing.assert_allclose(harmful.score_samples(X), untrained.score_samples(X), atol=1e-6)
+
+
+def test_convergence_warning_at_max_iter():
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+            small_vae(max_iter=2).fit(two_moons(100))
+
+
+def test_no_warning_after_convergence():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = small_vae(max_iter=500, n_iter_no_change=2).fit(two_moons(100))
+    assert model.n_iter_ < 500
+
+
+def train_until(accident):
+    """A stand-in for `train`: two good epochs, then the accident."""
+
+    def epochs(model, data, schedule, generator):
+        for epoch in train(model, data, schedule, generator):
+            if epoch.number == 3:
+                yield from accident(epoch)
+            yield epoch
+
+    return epochs
+
+
+def interrupt(epoch):
+    raise KeyboardInterrupt
+    yield
+
+
+def diverge(epoch):
+    for parameter in epoch.model.parameters():
+        parameter.data.fill_(math.nan)
+    yield Epoch(epoch.number, math.nan, epoch.model)
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(
+    "accident, message", [(interrupt, "interrupted"), (diverge, "diverged in epoch 3")]
+)
+def test_accidents_keep_the_best_weights(monkeypatch, accident, message, early):
+    monkeypatch.setattr(early_stopping, "train", train_until(accident))
+    X = two_moons(100)
+    with pytest.warns(UserWarning, match=message):
+        model = small_vae(early_stopping=early).fit(X)
+    assert model.n_iter_ == 2
+    assert np.isfinite(model.score_samples(X)).all()
+
+
+def test_divergence_before_any_weights_raises():
+    X = (np.random.default_rng(0).random((60, 4)) < 0.5).astype(float)
+    model = small_vae(learning_rate_init=1e30, early_stopping=False, batch_size=16)
+    with pytest.raises(FloatingPointError, match="learning_rate_init"):
+        model.fit(X)
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_divergence_keeps_a_kernel_density_start():
+    X = correlated(100, 3)
+    with pytest.warns(UserWarning, match="diverged"):
+        model = small_vae(learning_rate_init=1e30).fit(X)
+    expected = small_vae(max_iter=0).fit(X).score_samples(X)
+    np.testing.assert_allclose(model.score_samples(X), expected, atol=1e-6)
+
+
+def test_warm_start_goes_on():
+    X = two_moons(150)
+    once = small_vae(warm_start=True, max_iter=3, early_stopping=False).fit(X)
+    first = once.loss_curve_[-1]
+    once.fit(X)
+    assert once.loss_curve_[0] < first + 0.1
+    other = small_vae(max_iter=3, early_stopping=False).fit(X)
+    assert not np.allclose(other.score_samples(X), once.score_samples(X))
+
+
+def test_warm_start_refuses_another_model():
+    X = two_moons(60)
+    model = small_vae(warm_start=True).fit(X)
+    with pytest.raises(ValueError, match="n_components=2.*n_components=1"):
+        model.set_params(n_components=1).fit(X)
+    with pytest.raises(ValueError, match="likelihood"):
+        model.set_params(n_components=None, likelihood="bernoulli").fit(X)
+
+
+def test_verbose_prints_a_line_an_epoch(capsys):
+    small_vae(verbose=True, max_iter=3).fit(two_moons(60))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all("epoch" in line and "held out" in line for line in lines)
+
+
+def test_bfloat16_trains():
+    X = (np.random.default_rng(0).random((100, 8)) < 0.3).astype(np.float32)
+    model = small_vae(precision="bfloat16").fit(X)
+    assert np.isfinite(model.score_samples(X)).all()
+
+
+def test_same_seed_same_model_and_the_global_state_is_untouched():
+    X = two_moons(80)
+    numpy_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    one, two = small_vae(random_state=3).fit(X), small_vae(random_state=3).fit(X)
+    np.testing.assert_array_equal(one.score_samples(X), two.score_samples(X))
+    np.testing.assert_array_equal(numpy_state, np.random.get_state()[1])
+    assert torch.equal(torch_state, torch.get_rng_state())
+    state = np.random.RandomState(0)
+    first, second = small_vae(random_state=state).fit(X), small_vae(random_state=state).fit(X)
+    assert not np.array_equal(first.score_samples(X), second.score_samples(X))
