@@ -100,6 +100,7 @@ def make_schedule(arguments, n_epochs: int, n_rows: int, device) -> Schedule:
         n_exemplars=n_rows // -(-n_rows // arguments.batch_size) - 1,  # in-batch
         leave_one_out=True,
         autocast=choose_autocast("auto", "bernoulli", device),
+        in_batch=True,
     )
 
 

@@ -71,8 +71,8 @@ def held_out_rows(
 
 def batches_and_exemplars(
     n_rows: int, batch_size: int | str, n_exemplars: int | str | None, needs_exemplars: bool
-) -> tuple[int, int]:
-    """(rows a batch has at most, exemplars M a row sees at a step)."""
+) -> tuple[int, int, bool]:
+    """(rows a batch has at most, exemplars M a row sees at a step, whether they are the batch)."""
     if batch_size == "auto":
         batch_size = DEFAULT_BATCH_SIZE
     batch_size = min(batch_size, n_rows)
@@ -81,9 +81,7 @@ def batches_and_exemplars(
         batch_size = min(batch_size, n_exemplars + 1)
     elif n_exemplars == "auto":
         n_exemplars = None if n_rows <= EXACT_PRIOR_ROWS else "batch"
-    n_batches = math.ceil(n_rows / max(1, batch_size))
     if n_exemplars == "batch" or not needs_exemplars:
-        n_exemplars = n_rows // n_batches - 1
-    elif n_exemplars is None:
-        n_exemplars = n_rows - 1
-    return batch_size, n_exemplars
+        n_batches = math.ceil(n_rows / max(1, batch_size))
+        return batch_size, n_rows // n_batches - 1, True
+    return batch_size, n_rows - 1 if n_exemplars is None else n_exemplars, False

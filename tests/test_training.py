@@ -9,13 +9,14 @@ import torch
 from _models import correlated, small_vae, two_moons
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_exemplar_vae.engine import early_stopping
+from sklearn_exemplar_vae.engine import early_stopping, training
 from sklearn_exemplar_vae.engine.model import build_model
 from sklearn_exemplar_vae.engine.training import (
     FINAL_LEARNING_RATE,
     Epoch,
     Schedule,
     TrainingRows,
+    batch_growth,
     cosine_decay,
     train,
 )
@@ -69,6 +70,29 @@ def test_learning_rate_falls_along_a_cosine():
     assert cosine_decay(0) == pytest.approx(1)
     assert cosine_decay(0.5) == pytest.approx((1 + FINAL_LEARNING_RATE) / 2)
     assert cosine_decay(1) == pytest.approx(FINAL_LEARNING_RATE)
+
+
+def test_the_minibatch_grows():
+    growths = [batch_growth(progress / 100) for progress in range(101)]
+    assert growths == sorted(growths) and growths[0] == 1 and growths[59] == 1
+    assert growths[60] == 2 and growths[84] == 2 and growths[85] == growths[100] == 4
+
+
+@pytest.mark.parametrize("in_batch, largest", [(True, 40), (False, 10)])
+def test_batches_seen(monkeypatch, in_batch, largest):
+    data, sizes = make_data(80), []
+
+    def spy(model, data, batch, *rest):
+        sizes.append(len(batch))
+        return batch_bound(model, data, batch, *rest)
+
+    batch_bound = training._batch_bound
+    monkeypatch.setattr(training, "_batch_bound", spy)
+    schedule = Schedule(20, 10, 1e-3, 0, 9, True, in_batch=in_batch)
+    for _ in train(torch_model(), data, schedule, torch.Generator()):
+        pass
+    assert sizes[0] == 10 and sizes[-1] == largest
+    assert sum(sizes) == 20 * 80
 
 
 def make_data(n_rows=60):

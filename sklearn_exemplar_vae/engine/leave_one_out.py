@@ -38,7 +38,8 @@ def draw_others(
 
     Parameters
     ----------
-    batch : int64 tensor of shape (B,), B at most ``n_exemplars + 1``.
+    batch : int64 tensor of shape (B,)
+        Where B is above ``n_exemplars + 1``, nothing is drawn and a row sees B - 1.
     n_rows : int
     n_exemplars : int, M
         Others a row sees; at most ``n_rows - 1``.

@@ -18,6 +18,10 @@ SQUARES_DECAY = 0.99
 # The averaged weights forget over min(1000, t / 9) steps, so that short runs average too.
 MAX_AVERAGING_DECAY = 0.999
 FINAL_LEARNING_RATE = 1e-3
+# (share of the epochs, batch size in first batch sizes) where the exemplars are the minibatch. Few
+# suffice while the codes take shape and teach too wide a bandwidth in the end; by then the learning
+# rate is low enough for fewer, larger steps. On MNIST worth 0.4 nats at no cost.
+BATCH_GROWTH = ((0.0, 1), (0.6, 2), (0.85, 4))
 
 
 class TrainingRows(NamedTuple):
@@ -38,6 +42,7 @@ class Schedule(NamedTuple):
     n_exemplars: int  # M, exemplars a row sees at a step
     leave_one_out: bool
     autocast: torch.dtype | None = None
+    in_batch: bool = False  # whether the exemplars are the minibatch, which grows along the way
 
 
 class Epoch(NamedTuple):
@@ -78,25 +83,28 @@ def train(
         model.parameters(), schedule.learning_rate, betas=(0.9, SQUARES_DECAY), fused=True
     )
     n_rows = len(data.rows)
-    batches_per_epoch = math.ceil(n_rows / schedule.batch_size)
-    n_steps = schedule.n_epochs * batches_per_epoch
     step = 0
     for number in range(1, schedule.n_epochs + 1):
         total = torch.zeros((), device=device)
         order = torch.randperm(n_rows, generator=generator).to(device)
+        growth = batch_growth((number - 1) / schedule.n_epochs) if schedule.in_batch else 1
+        n_batches = math.ceil(n_rows / (growth * schedule.batch_size))
         # Batches of one size, to a row: a last batch of three would be a draw of two exemplars.
-        for batch in order.tensor_split(batches_per_epoch):
+        for index, batch in enumerate(order.tensor_split(n_batches)):
+            epochs_before = number - 1 + index / n_batches
+            epochs_after = number - 1 + (index + 1) / n_batches
             for group in optimiser.param_groups:
-                group["lr"] = schedule.learning_rate * cosine_decay(step / n_steps)
-            kl_weight = min(1.0, (step + 1) / max(1.0, schedule.kl_warmup * batches_per_epoch))
+                decay = cosine_decay(epochs_before / schedule.n_epochs)
+                group["lr"] = schedule.learning_rate * decay
+            kl_weight = min(1.0, epochs_after / max(schedule.kl_warmup, 1 / n_batches))
             bound = _batch_bound(model, data, batch, schedule, kl_weight, generator, noise)
             optimiser.zero_grad()
             (-bound / len(batch)).backward()
             scale_to_unit_norm(model.parameters())
             optimiser.step()
             step += 1
-            decay = min(MAX_AVERAGING_DECAY, step / (9 + step))
-            torch._foreach_lerp_(averages, current, 1 - decay)
+            memory = min(MAX_AVERAGING_DECAY, step / (9 + step)) ** growth
+            torch._foreach_lerp_(averages, current, 1 - memory)
             total += bound.detach()
         yield Epoch(number, (total / data.weights.sum()).item(), averaged)
 
@@ -118,6 +126,11 @@ def _batch_bound(model, data, batch, schedule, kl_weight, generator, noise) -> t
     with torch.autocast(rows.device.type, schedule.autocast, enabled=schedule.autocast is not None):
         bound = model.training_bound(rows, len(batch), log_weights, excluded, kl_weight, noise)
     return (weights * bound).sum()
+
+
+def batch_growth(progress: float) -> int:
+    """How many first batches make one at ``progress``, from `BATCH_GROWTH`."""
+    return max(factor for share, factor in BATCH_GROWTH if progress >= share)
 
 
 def scale_to_unit_norm(parameters) -> None:
