@@ -37,6 +37,8 @@ from sklearn_exemplar_vae.engine.training import Schedule, TrainingRows, train
 LOADERS = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
 N_COMPONENTS, LAYERS = 40, (300, 300)
 CURVE_POINTS = 8
+# Of the budget: the larger minibatches of the last epochs cost more than the epoch that is timed.
+RESERVE = 0.1
 
 
 class Images:
@@ -69,7 +71,7 @@ def new_model(prior: str, images: Images, seed: int):
         hidden_layer_sizes=LAYERS,
         prior=prior,
         likelihood="bernoulli",
-        binary=True,
+        binary=False,  # grey rows, drawn as zeros and ones at every visit
         start=None,
         row_mean=images.training.rows.mean(0).cpu(),
         generator=torch.Generator().manual_seed(seed),
@@ -115,7 +117,8 @@ def seconds_per_epoch(prior: str, images: Images, arguments) -> float:
 
 def run(prior: str, seconds: float, images: Images, arguments) -> list[str]:
     """Train within the budget; one row of the table."""
-    n_epochs = max(1, int(seconds / seconds_per_epoch(prior, images, arguments)))
+    affordable = (1 - RESERVE) * seconds / seconds_per_epoch(prior, images, arguments)
+    n_epochs = max(1, int(affordable))
     schedule = make_schedule(arguments, n_epochs, len(images.exemplars), images.test.device)
     model = new_model(prior, images, arguments.seed)
     generator = torch.Generator().manual_seed(arguments.seed)
