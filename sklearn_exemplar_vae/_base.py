@@ -75,6 +75,7 @@ class BaseExemplarDensity(
             If X has another number of columns than in fit, or values the likelihood cannot have.
         """
         X = self._check_rows(X)
+        self._check_count("n_importance_samples", self.n_importance_samples)
         model, exemplars = self._model_as(X.dtype)
         noise = importance_noise(
             self.n_importance_samples, exemplars.codes.shape[1], self._score_seed
@@ -220,7 +221,7 @@ class BaseExemplarDensity(
         check_is_fitted(self)
         self._check_count("n_neighbors", n_neighbors)
         codes = self._exemplars.codes.cpu().numpy()
-        queries = None if X is None else self.transform(X)
+        queries = None if X is None else self._encode(self._check_rows(X)).cpu().numpy()
         index = NearestNeighbors(n_neighbors=n_neighbors).fit(codes)
         distances, positions = index.kneighbors(queries)
         indices = self._exemplar_rows[positions]
@@ -308,7 +309,7 @@ class BaseExemplarDensity(
 
     def _to_device(self, array: np.ndarray) -> torch.Tensor:
         # A copy: torch warns of read-only memory, and the caller's array stays the caller's.
-        return torch.tensor(array, device=self.device_)
+        return torch.tensor(np.ascontiguousarray(array), device=self.device_)
 
     def _to_model(self, X: np.ndarray) -> torch.Tensor:
         """Standardised rows on the device, in the dtype of X."""

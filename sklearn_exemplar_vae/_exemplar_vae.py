@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from numbers import Integral, Real
 
@@ -32,6 +33,10 @@ from .engine.training import Schedule, TrainingRows
 
 # Epochs of KL warm-up for a network that starts from nothing.
 DEFAULT_KL_WARMUP = 3
+# Twice the decoder's floor: a kernel of less could not be split between code and row.
+MIN_BANDWIDTH = 2e-3
+# Of the largest weight: what is below would be zero in single precision.
+NEGLIGIBLE_WEIGHT = 1e-30
 
 
 class ExemplarVAE(BaseExemplarDensity):
@@ -78,8 +83,9 @@ class ExemplarVAE(BaseExemplarDensity):
         Without, a model can memorise.
     bandwidth : float, {"loo", "scott", "silverman"}, default="loo"
         Where the kernel starts on continuous data; training goes on from there. "loo": the
-        bandwidth and shape of the highest left-out likelihood. A float (in standardised units) or a
-        rule of thumb starts from `KernelDensity`'s round kernel of that bandwidth.
+        bandwidth and shape of the highest left-out likelihood. A float of at least 0.002 (in
+        standardised units) or a rule of thumb starts from `KernelDensity`'s round kernel of that
+        bandwidth.
     kl_warmup : float or "auto", default="auto"
         Epochs over which the weight of the Kullback-Leibler term rises from 0 to 1. "auto": 0 where
         training starts from a density estimate, else 3.
@@ -93,9 +99,10 @@ class ExemplarVAE(BaseExemplarDensity):
         Epochs at most. 0 keeps the start: a kernel density estimate on continuous data.
     early_stopping : bool, default=True
         Whether to hold rows out, stop when their log-density no longer rises and keep the best
-        weights. The rows held out become exemplars afterwards.
+        weights. The rows held out become exemplars afterwards. Of fewer than 20 rows none can be
+        held out; then a start that is a density estimate is kept as it is.
     validation_fraction : float, default=0.1
-        Share of the rows held out, and at most 2000 rows.
+        Share of the rows held out, at least 10 and at most 2000 rows.
     n_iter_no_change : int, default=10
         Epochs without improvement before stopping.
     tol : float, default=1e-3
@@ -128,7 +135,8 @@ class ExemplarVAE(BaseExemplarDensity):
     n_iter_ : int
         Epochs trained.
     loss_curve_ : list of float
-        Minus the mean training bound of every epoch, nats a row in the units of X.
+        Minus the mean training bound of every epoch, nats a row in the units of X; during a warm-up
+        with the weight the Kullback-Leibler term then has.
     validation_scores_ : list of float or None
         Mean held-out log-density after every epoch, preceded by the start's if that is a density
         estimate. None without early stopping.
@@ -177,7 +185,7 @@ class ExemplarVAE(BaseExemplarDensity):
         ],
         "leave_one_out": ["boolean"],
         "bandwidth": [
-            Interval(Real, 0, None, closed="neither"),
+            Interval(Real, MIN_BANDWIDTH, None, closed="left"),
             StrOptions({"loo", "scott", "silverman"}),
         ],
         "kl_warmup": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
@@ -256,7 +264,8 @@ class ExemplarVAE(BaseExemplarDensity):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weights of the rows, as exemplars and in the objective. Rows of weight zero are dropped.
+            Weights of the rows, as exemplars and in the objective. Rows of weight zero, or below
+            1e-30 of the largest, are dropped.
 
         Returns
         -------
@@ -274,7 +283,7 @@ class ExemplarVAE(BaseExemplarDensity):
             goes_on = self.warm_start and hasattr(self, "_model")
             X = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2, reset=not goes_on)
             weights = self._check_weights(sample_weight, X)
-            n_rows, kept = len(X), np.flatnonzero(weights)
+            n_rows, kept = len(X), np.flatnonzero(weights > NEGLIGIBLE_WEIGHT * weights.max())
             if len(kept) < n_rows:
                 X, weights = X[kept], weights[kept]
             # One draw from the random state: a RandomState used in two fits gives two fits.
@@ -285,12 +294,17 @@ class ExemplarVAE(BaseExemplarDensity):
             if goes_on:
                 self._check_warm_start()
                 self._check_domain(X)
-                self._model = self._model.to(self.device_)
+                # A copy: training writes into it, and a failed fit must leave the old one.
+                self._model = copy.deepcopy(self._model).to(self.device_)
+                if self._likelihood == "bernoulli":
+                    self._model.likelihood.binary = holds_only_zeros_and_ones(X)
             else:
+                self._split_seed = seed
                 self._start(X, weights, groups, generator)
             self._train(X, weights, groups, generator, goes_on)
             self._score_seed = seed
             self._keep_exemplars(X, weights, kept, n_rows)
+            vars(self).pop("bandwidth_", None)  # of a fit before this one
             if self.prior == "exemplar":
                 self.bandwidth_ = self._model.prior.log_bandwidth.exp().item()
         return self
@@ -319,13 +333,12 @@ class ExemplarVAE(BaseExemplarDensity):
                     self.bandwidth,
                     generator,
                 )
+        structure = self._structure()
+        structure |= {"n_components": self.n_components_, "likelihood": likelihood}
+        self._fitted_structure = structure
         self._model = build_model(
             X.shape[1],
-            self.n_components_,
-            architecture=self.architecture,
-            hidden_layer_sizes=check_layer_sizes(self.hidden_layer_sizes),
-            prior=self.prior,
-            likelihood=likelihood,
+            **structure,
             binary=binary,
             start=start,
             row_mean=torch.from_numpy(np.average(X, axis=0, weights=weights)).float(),
@@ -337,7 +350,9 @@ class ExemplarVAE(BaseExemplarDensity):
         has_start = goes_on or self._likelihood == "gaussian"
         held_out = None
         if self.early_stopping:
-            held_out = held_out_rows(groups, self.validation_fraction, generator)
+            # Of its own seed, so that a warm start holds out the rows that it has not trained on.
+            splitter = torch.Generator().manual_seed(self._split_seed)
+            held_out = held_out_rows(groups, self.validation_fraction, splitter)
         rows = self._to_model(X).float()
         # Mean one, so that a step size means the same for all scales of weights.
         data = TrainingRows(
@@ -347,16 +362,20 @@ class ExemplarVAE(BaseExemplarDensity):
         )
         stopping = None
         if held_out is not None:
-            chosen = torch.tensor(held_out, device=device)
+            # In random order: the first of them choose the bandwidth.
+            chosen = torch.from_numpy(np.flatnonzero(held_out))
+            chosen = chosen[torch.randperm(len(chosen), generator=splitter)].to(device)
             stopping = Stopping(
                 rows=rows[chosen],
                 weights=data.weights[chosen],
                 patience=self.n_iter_no_change,
                 tolerance=self.tol,
-                keep_start=has_start,
                 seed=generator.initial_seed(),
             )
-            data = TrainingRows(*(tensor[~chosen] for tensor in data))
+            remaining = torch.tensor(~held_out, device=device)
+            data = TrainingRows(*(tensor[remaining] for tensor in data))
+        # With too few rows to hold some out, no gain over a density estimate could be shown.
+        unjudged = self.early_stopping and stopping is None and has_start
         batch_size, n_exemplars, in_batch = batches_and_exemplars(
             len(data.rows),
             self.batch_size,
@@ -367,7 +386,7 @@ class ExemplarVAE(BaseExemplarDensity):
         if kl_warmup == "auto":
             kl_warmup = 0 if has_start else DEFAULT_KL_WARMUP
         schedule = Schedule(
-            n_epochs=self.max_iter,
+            n_epochs=0 if unjudged else self.max_iter,
             batch_size=batch_size,
             learning_rate=self.learning_rate_init,
             kl_warmup=kl_warmup,
@@ -383,10 +402,11 @@ class ExemplarVAE(BaseExemplarDensity):
                 line = f"[{type(self).__name__}] epoch {epoch}: bound {bound + jacobian:.4f}"
                 print(line if score is None else f"{line}, held out {score + jacobian:.4f}")
 
-        history = fit(self._model, data, schedule, stopping, generator, report)
+        history = fit(self._model, data, schedule, stopping, has_start, generator, report)
         if not history.converged:
             warnings.warn(
-                f"max_iter={self.max_iter} epochs ended while the held-out log-density still rose.",
+                f"max_iter={self.max_iter} epochs ended before n_iter_no_change="
+                f"{self.n_iter_no_change} of them passed without improvement.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -399,16 +419,28 @@ class ExemplarVAE(BaseExemplarDensity):
 
     def _check_warm_start(self) -> None:
         """Raise a ValueError if parameters ask for another model than the one to go on from."""
-        fitted = {
-            "n_components": (None, self.n_components_),
-            "likelihood": ("auto", self._likelihood),
-        }
-        for name, same in fitted.items():
-            if getattr(self, name) not in same:
+        asked = self._structure()
+        if self.likelihood == "auto":
+            asked["likelihood"] = self._likelihood
+        asked["n_components"] = choose_n_components(
+            self.n_components, self.n_features_in_, self._likelihood
+        )
+        for name, value in self._fitted_structure.items():
+            if asked[name] != value:
                 raise ValueError(
-                    f"warm_start=True goes on from a model with {name}={same[1]!r}, but {name}="
-                    f"{getattr(self, name)!r}. Use warm_start=False to start anew."
+                    f"warm_start=True goes on from a model with {name}={value!r}, but {name}="
+                    f"{asked[name]!r}. Use warm_start=False to start anew."
                 )
+
+    def _structure(self) -> dict:
+        """The parameters that decide which weights a model has."""
+        return {
+            "n_components": self.n_components,
+            "architecture": self.architecture,
+            "prior": self.prior,
+            "likelihood": self.likelihood,
+            "hidden_layer_sizes": check_layer_sizes(self.hidden_layer_sizes),
+        }
 
     def _check_domain(self, X):
         if self._likelihood == "bernoulli":

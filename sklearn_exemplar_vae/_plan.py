@@ -12,6 +12,8 @@ import torch
 EXACT_PRIOR_ROWS = 2_000
 # Held-out rows scored at every epoch, at most: more would slow the epoch, not sharpen the choice.
 MAX_VALIDATION_ROWS = 2_000
+# A gain shown on fewer held-out rows is shown by chance too often.
+MIN_VALIDATION_ROWS = 10
 DEFAULT_BATCH_SIZE = 250
 DEFAULT_MAX_COMPONENTS = 40
 
@@ -57,14 +59,16 @@ def held_out_rows(
 ) -> np.ndarray | None:
     """Boolean (n,): the rows to hold out, copies of a row together; None if there are too few.
 
-    At least two, so that the chance in their mean can be judged, and two kinds of row must remain.
+    At least `MIN_VALIDATION_ROWS`, and no more than remain.
     """
-    wanted = min(max(2, math.ceil(fraction * len(groups))), MAX_VALIDATION_ROWS)
+    n_rows = len(groups)
+    wanted = max(MIN_VALIDATION_ROWS, math.ceil(fraction * n_rows))
+    wanted = min(wanted, MAX_VALIDATION_ROWS, n_rows - MIN_VALIDATION_ROWS)
     _, group_of_row, counts = np.unique(groups, return_inverse=True, return_counts=True)
     order = torch.randperm(len(counts), generator=generator).numpy()
     order = order[counts[order] <= wanted]
     taken = order[counts[order].cumsum() <= wanted]
-    if counts[taken].sum() < 2 or len(counts) - len(taken) < 2:
+    if counts[taken].sum() < MIN_VALIDATION_ROWS or len(counts) - len(taken) < 2:
         return None
     return np.isin(group_of_row, taken)
 
@@ -76,12 +80,14 @@ def batches_and_exemplars(
     if batch_size == "auto":
         batch_size = DEFAULT_BATCH_SIZE
     batch_size = min(batch_size, n_rows)
+    if not needs_exemplars:
+        n_exemplars = "batch"
     if isinstance(n_exemplars, Integral):
         n_exemplars = min(n_exemplars, n_rows - 1)
         batch_size = min(batch_size, n_exemplars + 1)
     elif n_exemplars == "auto":
         n_exemplars = None if n_rows <= EXACT_PRIOR_ROWS else "batch"
-    if n_exemplars == "batch" or not needs_exemplars:
+    if n_exemplars == "batch":
         n_batches = math.ceil(n_rows / max(1, batch_size))
         return batch_size, n_rows // n_batches - 1, True
     return batch_size, n_rows - 1 if n_exemplars is None else n_exemplars, False

@@ -1,5 +1,7 @@
 """Bad or extreme input: a clear error or a correct answer."""
 
+import copy
+
 import numpy as np
 import pytest
 from _models import correlated, small_vae
@@ -155,3 +157,38 @@ def test_one_column_works_as_kernel_density():
     scaled = X / X.std()
     expected = KernelDensity(bandwidth=0.3).fit(scaled).score_samples(scaled) - np.log(X.std())
     np.testing.assert_allclose(model.score_samples(X), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_reversed_views(likelihood):
+    """torch takes no negative strides."""
+    X = np.random.default_rng(0).random((40, 4))
+    model = small_vae(likelihood=likelihood).fit(X[:, ::-1])
+    forward = model.score_samples(np.ascontiguousarray(X[::-1, ::-1]))
+    np.testing.assert_array_equal(model.score_samples(X[::-1, ::-1]), forward)
+    codes = model.transform(X)
+    assert np.isfinite(model.inverse_transform(codes[::-1])).all()
+
+
+def test_weights_too_small_to_count():
+    X = correlated(60, 3)
+    weights = np.where(np.arange(60) < 30, 1.0, 1e-60)
+    model = small_vae(n_exemplars=5).fit(X, sample_weight=weights)
+    assert model.n_exemplars_ == 30
+    assert np.isfinite(model.score_samples(X[:30])).all()
+
+
+@pytest.mark.parametrize("bandwidth", [0.002, 0.003, 0.01])
+def test_narrow_kernels_are_kernel_density(bandwidth):
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    scaled = (X - X.mean(0)) / X.std(0)
+    kde = KernelDensity(bandwidth=bandwidth, leaf_size=100).fit(scaled)
+    expected = kde.score_samples(scaled) - np.log(X.std(0)).sum()
+    model = small_vae(bandwidth=bandwidth, max_iter=0).fit(X)
+    np.testing.assert_allclose(model.score_samples(X), expected, atol=1e-3)
+
+
+def test_number_of_samples_changed_after_fit(model):
+    changed = copy.deepcopy(model).set_params(n_importance_samples=0)
+    with pytest.raises(ValueError, match="n_importance_samples"):
+        changed.score_samples(correlated(5, 3))

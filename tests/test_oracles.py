@@ -100,15 +100,14 @@ def test_bound_rises_with_the_number_of_samples():
     assert means[0] < means[1] < means[2] < means[3]
 
 
-@pytest.mark.parametrize("max_iter", [0, 5])
-@pytest.mark.parametrize("factor", [2.0, -1000.0, 1e-3])
+@pytest.mark.parametrize("max_iter, factor", [(0, 2.0), (0, -1000.0), (5, 2.0), (5, 1e-3)])
 def test_scaling_a_column_shifts_by_the_log_jacobian(max_iter, factor):
     X = correlated(80, 3)
     scaled = X * [1.0, factor, 1.0]
     before = small_vae(max_iter=max_iter, bandwidth=0.5).fit(X).score_samples(X)
     after = small_vae(max_iter=max_iter, bandwidth=0.5).fit(scaled).score_samples(scaled)
-    if factor > 0 or max_iter == 0:  # networks see a mirrored column as another
-        np.testing.assert_allclose(after, before - np.log(abs(factor)), atol=1e-6)
+    # Trained networks see a mirrored column as another, so that one stays untrained.
+    np.testing.assert_allclose(after, before - np.log(abs(factor)), atol=1e-6)
 
 
 def test_moving_a_column_changes_nothing():

@@ -15,7 +15,7 @@ WRONG = {
     "hidden_layer_sizes": [0, -3, None, "300", (), (10, 0), (10, -1), (10.5,), ("a",)],
     "n_exemplars": [0, -1, 1.5, "all"],
     "leave_one_out": ["yes", None, 2],
-    "bandwidth": [0, 0.0, -1.0, "cv", None],
+    "bandwidth": [0, 0.001, -1.0, "cv", None],
     "kl_warmup": [-1, "none", None],
     "n_importance_samples": [0, -1, 1.5, None],
     "batch_size": [0, 1, -1, 1.5, None, "all"],

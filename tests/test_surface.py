@@ -173,6 +173,22 @@ def test_cuda_that_is_not_there(monkeypatch, X):
         small_vae(device="cuda").fit(X)
 
 
+def test_cuda_device_beyond_the_last(monkeypatch, X):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(ValueError, match="device='cuda:7'.*only 1"):
+        small_vae(device="cuda:7").fit(X)
+
+
+def test_neighbours_with_frames_as_output(model, X):
+    import warnings
+
+    framed = copy.deepcopy(model).set_output(transform="pandas")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(framed.kneighbors(X, 2)[1], model.kneighbors(X, 2)[1])
+
+
 def test_float32_stays_float32():
     X = two_moons(60).astype(np.float32)
     model = small_vae().fit(X)

@@ -1,5 +1,6 @@
 """What a fit does over its epochs: objective, schedule, early stopping, accidents."""
 
+import copy
 import math
 import warnings
 
@@ -9,8 +10,11 @@ import torch
 from _models import correlated, small_vae, two_moons
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_exemplar_vae.engine import early_stopping, training
-from sklearn_exemplar_vae.engine.model import build_model
+from sklearn_exemplar_vae.engine import early_stopping, scoring, training
+from sklearn_exemplar_vae.engine.bandwidth import best_bandwidth
+from sklearn_exemplar_vae.engine.likelihoods import draw_binary
+from sklearn_exemplar_vae.engine.model import ExemplarModel, build_model
+from sklearn_exemplar_vae.engine.priors import Exemplars
 from sklearn_exemplar_vae.engine.training import (
     FINAL_LEARNING_RATE,
     Epoch,
@@ -158,7 +162,7 @@ def test_no_copy_of_a_training_row_is_held_out():
     for seed in range(20):
         out = held_out_rows(groups, 0.2, torch.Generator().manual_seed(seed))
         assert set(groups[out]).isdisjoint(groups[~out])
-        assert 2 <= out.sum() <= 40
+        assert 10 <= out.sum() <= 40
 
 
 def test_validation_scores_are_of_the_held_out_rows():
@@ -234,7 +238,7 @@ def test_accidents_keep_the_best_weights(monkeypatch, accident, message, early):
 
 def test_divergence_before_any_weights_raises():
     X = (np.random.default_rng(0).random((60, 4)) < 0.5).astype(float)
-    model = small_vae(learning_rate_init=1e30, early_stopping=False, batch_size=16)
+    model = small_vae(learning_rate_init=1e30, early_stopping=False)
     with pytest.raises(FloatingPointError, match="learning_rate_init"):
         model.fit(X)
     assert not hasattr(model, "n_features_in_")
@@ -263,8 +267,18 @@ def test_warm_start_refuses_another_model():
     model = small_vae(warm_start=True).fit(X)
     with pytest.raises(ValueError, match="n_components=2.*n_components=1"):
         model.set_params(n_components=1).fit(X)
-    with pytest.raises(ValueError, match="likelihood"):
-        model.set_params(n_components=None, likelihood="bernoulli").fit(X)
+    model.set_params(n_components=None)
+    others = {"likelihood": "bernoulli", "prior": "gaussian", "hidden_layer_sizes": (8,)}
+    for name, value in others.items():
+        with pytest.raises(ValueError, match=f"{name}.*{name}"):
+            copy.deepcopy(model).set_params(**{name: value}).fit(X)
+    model.set_params(n_components=2, likelihood="gaussian", hidden_layer_sizes=[16]).fit(X)
+
+
+def test_no_bandwidth_of_an_earlier_fit():
+    model = small_vae(max_iter=0).fit(two_moons(40))
+    assert model.bandwidth_ > 0
+    assert not hasattr(model.set_params(prior="gaussian").fit(two_moons(40)), "bandwidth_")
 
 
 def test_verbose_prints_a_line_an_epoch(capsys):
@@ -290,3 +304,122 @@ def test_same_seed_same_model_and_the_global_state_is_untouched():
     state = np.random.RandomState(0)
     first, second = small_vae(random_state=state).fit(X), small_vae(random_state=state).fit(X)
     assert not np.array_equal(first.score_samples(X), second.score_samples(X))
+
+
+def test_failed_warm_start_leaves_the_fitted_model():
+    X = (np.random.default_rng(0).random((60, 4)) < 0.5).astype(float)
+    model = small_vae(warm_start=True, early_stopping=False).fit(X)
+    before = model.score_samples(X)
+    with pytest.warns(UserWarning, match="diverged"):
+        model.set_params(learning_rate_init=1e30).fit(X)
+    np.testing.assert_array_equal(model.score_samples(X), before)
+
+
+def test_warm_start_holds_out_the_same_rows(monkeypatch):
+    seen = []
+
+    def spy(model, data, schedule, stopping, *rest):
+        seen.append({tuple(row) for row in stopping.rows.tolist()})
+        return fit(model, data, schedule, stopping, *rest)
+
+    fit = early_stopping.fit
+    monkeypatch.setattr("sklearn_exemplar_vae._exemplar_vae.fit", spy)
+    X = two_moons(100)
+    model = small_vae(warm_start=True, random_state=None).fit(X)
+    model.fit(X)
+    assert seen[0] == seen[1]
+
+
+def test_start_is_kept_where_nothing_can_be_held_out():
+    X = correlated(15, 3)
+    model = small_vae().fit(X)
+    assert model.n_iter_ == 0 and model.validation_scores_ is None
+    expected = small_vae(max_iter=0).fit(X).score_samples(X)
+    np.testing.assert_array_equal(model.score_samples(X), expected)
+
+
+def test_a_kernel_density_estimate_does_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small_vae(max_iter=0).fit(two_moons(60))
+
+
+def test_bandwidth_is_refitted_for_all_exemplars():
+    """Beside a scan of the same likelihood, written out."""
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(100, 2, generator=generator)
+    centres = torch.randn(400, 2, generator=generator)
+    exemplars = Exemplars(centres, torch.zeros(400))
+    best = best_bandwidth(codes, torch.ones(100), exemplars, around=0.3)
+    grid = torch.linspace(0.1, 0.6, 200)
+    likelihoods = [
+        torch.distributions.Normal(centres[None], s)
+        .log_prob(codes[:, None])
+        .sum(2)
+        .logsumexp(1)
+        .mean()
+        for s in grid
+    ]
+    assert best == pytest.approx(grid[torch.stack(likelihoods).argmax()].item(), rel=0.06)
+
+
+def test_refit_of_copies_of_one_row_changes_nothing():
+    model = torch_model()
+    before = model.prior.log_bandwidth.item()
+    data = TrainingRows(torch.ones(20, 3), torch.ones(20), torch.zeros(20, dtype=torch.long))
+    early_stopping.refit_bandwidth_without_held_out_rows(model, data, 0)
+    assert model.prior.log_bandwidth.item() == before
+
+
+def test_evidence_lower_bound_is_below_the_log_density():
+    """And its reconstruction less its divergence, over many draws, is the training bound's mean."""
+    model = torch_model().double()
+    rows = torch.randn(30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    exemplars = Exemplars(scoring.encode(model, rows), torch.zeros(30, dtype=torch.float64))
+    elbo = torch.stack(
+        [scoring.evidence_lower_bound(model, rows, exemplars, seed) for seed in range(400)]
+    )
+    noise = scoring.importance_noise(4096, 3, 0)
+    log_density = scoring.log_density(model, rows, exemplars, noise)
+    assert (elbo.mean(0) < log_density + 3 * elbo.std(0) / 20).all()
+    draws = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        bounds = [
+            model.training_bound(rows, 30, exemplars.log_weights, None, 1.0, draws)
+            for _ in range(400)
+        ]
+    difference = elbo.mean(0) - torch.stack(bounds).mean(0)
+    assert (difference.abs() < 5 * elbo.std(0) / 14).all()
+
+
+def test_binary_draws():
+    probabilities = torch.tensor([0.0, 1.0, 0.25, 0.9, 1e-3]).expand(50_001, 5)
+    drawn = draw_binary(probabilities, torch.Generator().manual_seed(0))
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert (drawn[:, 0] == 0).all() and (drawn[:, 1] == 1).all()
+    deviation = (probabilities[0] * (1 - probabilities[0]) / 50_001).sqrt()
+    assert ((drawn.mean(0) - probabilities[0]).abs() <= 5 * deviation).all()
+    again = draw_binary(drawn, torch.Generator())
+    assert torch.equal(again, drawn)
+
+
+def test_grey_rows_are_drawn_at_every_visit(monkeypatch):
+    seen = []
+
+    def spy(self, rows, *rest):
+        seen.append(rows)
+        return training_bound(self, rows, *rest)
+
+    training_bound = ExemplarModel.training_bound
+    monkeypatch.setattr(ExemplarModel, "training_bound", spy)
+    grey = np.random.default_rng(0).random((30, 6))
+    small_vae(likelihood="bernoulli", early_stopping=False, max_iter=2).fit(grey)
+    assert all(set(rows.unique().tolist()) == {0.0, 1.0} for rows in seen)
+    assert len(seen) == 2 and not torch.equal(seen[0].sort(0)[0], seen[1].sort(0)[0])
+
+
+def test_gaussian_prior_leaves_nothing_out():
+    """Copies of one row are no exemplars there: the row is trained on."""
+    X = np.repeat([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 1.0]], 30, axis=0)
+    model = small_vae(prior="gaussian", early_stopping=False, max_iter=20, kl_warmup=0).fit(X)
+    assert model.loss_curve_[-1] < model.loss_curve_[0] - 0.1

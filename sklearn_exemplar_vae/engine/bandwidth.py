@@ -52,10 +52,9 @@ def best_bandwidth(
     """The s under which ``codes`` (n, d), weighted, are likeliest given all ``exemplars``.
 
     A bandwidth learned with M exemplars at a step is too wide for N > M of them. The bound of
-    held-out rows depends on s through log p(z | X) alone, a kernel density estimate of their
-    codes, so the distances are taken once and s is found by a search on a line, between a third
-    and twice ``around``. (On MNIST, M = 499 of 50000, the refit is worth 0.4 to 0.9 nats.)
-    Exemplars ``excluded``, boolean (n, N), are left out of a row's sum.
+    held-out rows depends on s through log p(z | X) alone, a kernel density estimate of their codes,
+    so the distances are taken once and s is found by a search on a line, between a third and twice
+    ``around``. Exemplars ``excluded``, boolean (n, N), are left out of a row's sum.
     """
     distances = squared_distances(codes, exemplars.codes)
     if excluded is not None:

@@ -23,6 +23,11 @@ def choose_device(name: str) -> torch.device:
         raise ValueError(f"device={name!r} is not supported; use 'auto', 'cpu' or 'cuda'.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={name!r} was asked for, but torch can reach no CUDA device.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={name!r} was asked for, but torch can reach only "
+            f"{torch.cuda.device_count()} CUDA devices."
+        )
     return device
 
 

@@ -29,11 +29,10 @@ MAX_BANDWIDTH_ROWS = 250
 class Stopping(NamedTuple):
     """When held-out rows end the training."""
 
-    rows: torch.Tensor  # (n, D), none a copy of a training row
+    rows: torch.Tensor  # (n, D), none a copy of a training row, in random order
     weights: torch.Tensor  # (n,)
     patience: int  # epochs without an improvement
     tolerance: float  # nats a row that count as an improvement
-    keep_start: bool  # whether the untrained model is a candidate: it is where it is a KDE
     seed: int
 
 
@@ -51,37 +50,40 @@ def fit(
     data: TrainingRows,
     schedule: Schedule,
     stopping: Stopping | None,
+    keep_start: bool,
     generator: torch.Generator,
     report: Callable[[int, float, float | None], None],
 ) -> History:
     """Train ``model`` and leave its best weights in it.
 
     With ``stopping`` the best are those of the highest mean held-out log-density, by at least the
-    tolerance over the best before. Where the start is a density estimate it is kept instead, unless
-    the gain over it is above `STANDARD_ERRORS` of its own standard errors: what training cannot
-    show on the held-out rows is not taken. Without ``stopping`` the best are the last that were
-    finite. An interrupted or diverged training ends with the best weights so far.
+    tolerance over the best before. Where the start is a density estimate (``keep_start``) it is
+    kept instead, unless the gain over it is above `STANDARD_ERRORS` of its own standard errors:
+    what training cannot show on the held-out rows is not taken. Without ``stopping`` the best are
+    the last that were finite. An interrupted or diverged training ends with the best weights so
+    far, be they the start's.
 
     Raises
     ------
     FloatingPointError
         If training diverged before there were weights to keep.
     """
-    start = best = best_scores = None
-    best_mean, since_best, converged = -math.inf, 0, stopping is None
+    start = best = copy.deepcopy(model) if keep_start else None
+    best_scores, best_mean, since_best = None, -math.inf, 0
+    converged = stopping is None or schedule.n_epochs == 0
     bounds, validation_scores = [], []
-    if stopping is not None and stopping.keep_start:
-        start = best = copy.deepcopy(model)
+    if stopping is not None and keep_start:
         start_scores = best_scores = held_out_scores(start, exemplars_of(start, data), stopping)
         best_mean = weighted_mean(start_scores, stopping.weights)
         validation_scores.append(best_mean)
     try:
         for epoch in train(model, data, schedule, generator):
-            if not math.isfinite(epoch.bound):
+            candidate = copy.deepcopy(epoch.model)
+            if not math.isfinite(epoch.bound) or not is_sound(candidate, data, schedule):
                 _diverged(epoch.number, best)
+                converged = True
                 break
             bounds.append(epoch.bound)
-            candidate = copy.deepcopy(epoch.model)
             if stopping is None:
                 best = candidate
                 report(epoch.number, epoch.bound, None)
@@ -94,7 +96,7 @@ def fit(
             mean = weighted_mean(scores, stopping.weights)
             validation_scores.append(mean)
             report(epoch.number, epoch.bound, mean)
-            if mean > best_mean + stopping.tolerance:
+            if best is None or mean > best_mean + stopping.tolerance:
                 best, best_scores, best_mean, since_best = candidate, scores, mean, 0
                 continue
             since_best += 1
@@ -108,14 +110,23 @@ def fit(
             "Training interrupted by the user; the best weights so far are kept.", stacklevel=2
         )
         converged = True
-    if start is not None and not surely_better(best_scores, start_scores, stopping.weights):
-        best, best_mean = start, validation_scores[0]
+    if validation_scores and keep_start:
+        if not surely_better(best_scores, start_scores, stopping.weights):
+            best, best_mean = start, validation_scores[0]
     if best is not None:
         model.load_state_dict(best.state_dict())
     if stopping is None and bounds and schedule.n_exemplars < len(data.rows) - 1:
         refit_bandwidth_without_held_out_rows(model, data, generator.initial_seed())
     best_score = None if stopping is None else best_mean
     return History(bounds, validation_scores, best_score, converged)
+
+
+def is_sound(model: ExemplarModel, data: TrainingRows, schedule: Schedule) -> bool:
+    """Whether ``model`` can score training rows: an epoch's bound is of the weights before it."""
+    data = TrainingRows(*(tensor[: schedule.batch_size] for tensor in data))
+    exemplars = exemplars_of(model, data)
+    noise = importance_noise(1, exemplars.codes.shape[1], 0)
+    return bool(torch.isfinite(log_density(model, data.rows, exemplars, noise)).all())
 
 
 def exemplars_of(model: ExemplarModel, data: TrainingRows) -> Exemplars:
@@ -150,6 +161,8 @@ def refit_bandwidth_without_held_out_rows(model, data: TrainingRows, seed: int) 
     chosen = chosen.to(data.rows.device)
     excluded = own_exemplars(data.groups[chosen], data.groups)
     chosen, excluded = chosen[~excluded.all(1)], excluded[~excluded.all(1)]
+    if len(chosen) == 0:  # all rows are copies of one
+        return
     rows, weights = data.rows[chosen], data.weights[chosen]
     refit_bandwidth(model, exemplars_of(model, data), rows, weights, excluded, seed)
 
@@ -159,7 +172,8 @@ def surely_better(scores, start_scores, weights) -> bool:
     gains = scores - start_scores
     shares = weights / weights.sum()
     mean = (shares * gains).sum()
-    standard_error = ((shares * (gains - mean)) ** 2).sum().sqrt()
+    correction = 1 - (shares**2).sum()  # (n - 1) / n for equal weights
+    standard_error = (((shares * (gains - mean)) ** 2).sum() / correction).sqrt()
     return bool(mean > STANDARD_ERRORS * standard_error)
 
 

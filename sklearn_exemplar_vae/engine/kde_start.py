@@ -72,9 +72,10 @@ def code_and_noise_variance(
     if n_components < len(variances):
         residual = variances[n_components:].mean().item()
         return bandwidth**2, max(residual, SCALE_FLOOR**2)
-    smallest = variances[-1].item() ** shape
-    noise = max(NOISE_SHARE * bandwidth**2 * smallest, SCALE_FLOOR**2)
-    return (1 - NOISE_SHARE) * bandwidth**2, noise
+    noise = NOISE_SHARE * bandwidth**2 * variances[-1].item() ** shape
+    above = max(SCALE_FLOOR**2 - noise, 0)  # what the decoder's floor adds, the code gives up
+    code = (1 - NOISE_SHARE) * bandwidth**2 - above
+    return max(code, NOISE_SHARE * bandwidth**2), noise + above
 
 
 def kernel_start(

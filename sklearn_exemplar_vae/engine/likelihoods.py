@@ -67,9 +67,7 @@ class BernoulliLikelihood(nn.Module):
         self.binary = binary
 
     def training_rows(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """One binary draw of ``rows``."""
-        if self.binary:
-            return rows
+        """One binary draw of ``rows``; zeros and ones stay what they are."""
         return draw_binary(rows, generator)
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -79,7 +79,8 @@ def build_model(
 ) -> ExemplarModel:
     """An untrained model on the CPU; with a ``start`` it is that kernel density estimate.
 
-    Without, a Bernoulli decoder starts at the columns' means (D,), which is worth two epochs.
+    Without, a Bernoulli decoder starts at the columns' means (D,): nothing is gained by spending
+    the first epochs on them.
     """
     output_bias = None
     if likelihood == "bernoulli":
