@@ -75,7 +75,7 @@ class ExemplarVAE(BaseExemplarDensity):
         Exemplars M that a row sees at a training step. "batch": the other rows of its minibatch, as
         fast as a plain VAE; the minibatch doubles after 60 % and again after 85 % of the epochs, so
         that in the end the bandwidth is learned for more exemplars. An int: so many, drawn without
-        replacement, the minibatch among them. None: all others. "auto": all up to 2000 rows,
+        replacement, the minibatch among them. None: all others. "auto": all up to 500 rows,
         "batch" beyond. Scores and samples always use all exemplars, for which the bandwidth is
         refitted.
     leave_one_out : bool, default=True

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 # Up to so many rows all the others are a row's exemplars at every step.
-EXACT_PRIOR_ROWS = 2_000
+EXACT_PRIOR_ROWS = 500
 # Held-out rows scored at every epoch, at most: more would slow the epoch, not sharpen the choice.
 MAX_VALIDATION_ROWS = 2_000
 # A gain shown on fewer held-out rows is shown by chance too often.
