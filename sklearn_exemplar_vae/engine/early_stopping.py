@@ -79,12 +79,15 @@ def fit(
     try:
         for epoch in train(model, data, schedule, generator):
             candidate = copy.deepcopy(epoch.model)
-            if not math.isfinite(epoch.bound) or not is_sound(candidate, data, schedule):
+            sound = math.isfinite(epoch.bound)
+            if sound and stopping is None:  # held-out scores would tell
+                sound = is_sound(candidate, data, schedule)
+            if not sound:
                 _diverged(epoch.number, best)
                 converged = True
                 break
-            bounds.append(epoch.bound)
             if stopping is None:
+                bounds.append(epoch.bound)
                 best = candidate
                 report(epoch.number, epoch.bound, None)
                 continue
@@ -94,6 +97,11 @@ def fit(
                 refit_bandwidth(candidate, exemplars, rows, weights, None, stopping.seed)
             scores = held_out_scores(candidate, exemplars, stopping)
             mean = weighted_mean(scores, stopping.weights)
+            if not math.isfinite(mean):
+                _diverged(epoch.number, best)
+                converged = True
+                break
+            bounds.append(epoch.bound)
             validation_scores.append(mean)
             report(epoch.number, epoch.bound, mean)
             if best is None or mean > best_mean + stopping.tolerance:
