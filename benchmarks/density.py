@@ -38,7 +38,7 @@ LOADERS = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
 N_COMPONENTS, LAYERS = 40, (300, 300)
 CURVE_POINTS = 8
 # Of the budget: the larger minibatches of the last epochs cost more than the epoch that is timed.
-RESERVE = 0.1
+RESERVE = 0.05
 
 
 class Images:

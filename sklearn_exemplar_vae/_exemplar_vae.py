@@ -58,8 +58,9 @@ class ExemplarVAE(BaseExemplarDensity):
     Parameters
     ----------
     n_components : int or None, default=None
-        Columns of a code. None takes ``min(n_features, 40)``. At most ``n_features`` for continuous
-        data, where fewer start training from principal components.
+        Columns of a code. None takes ``n_features``, and above 40 of them 40, or half the rows if
+        that is less. At most ``n_features`` for continuous data, where fewer start training from
+        principal components.
     architecture : {"mlp"}, default="mlp"
         "mlp": gated dense layers.
     prior : {"exemplar", "gaussian"}, default="exemplar"
@@ -317,22 +318,19 @@ class ExemplarVAE(BaseExemplarDensity):
             likelihood = "bernoulli" if binary else "gaussian"
         self._likelihood = likelihood
         self._check_domain(X)
-        self.n_components_ = choose_n_components(self.n_components, X.shape[1], likelihood)
+        self.n_components_ = choose_n_components(self.n_components, *X.shape, likelihood)
         self._scaler = start = None
         if likelihood == "gaussian":
             self._scaler = StandardScaler().fit(X, sample_weight=weights)
             rows = self._to_model(X.astype(np.float64)).cpu()
-            row_weights = torch.from_numpy(weights)
+            rows_weights_groups = rows, torch.from_numpy(weights), torch.from_numpy(groups)
             if self.prior == "gaussian":
-                start = principal_component_start(rows, row_weights, self.n_components_)
+                start = principal_component_start(
+                    *rows_weights_groups, self.n_components_, generator
+                )
             else:
                 start = kernel_start(
-                    rows,
-                    row_weights,
-                    torch.from_numpy(groups),
-                    self.n_components_,
-                    self.bandwidth,
-                    generator,
+                    *rows_weights_groups, self.n_components_, self.bandwidth, generator
                 )
         structure = self._structure()
         structure |= {"n_components": self.n_components_, "likelihood": likelihood}
@@ -423,9 +421,8 @@ class ExemplarVAE(BaseExemplarDensity):
         asked = self._structure()
         if self.likelihood == "auto":
             asked["likelihood"] = self._likelihood
-        asked["n_components"] = choose_n_components(
-            self.n_components, self.n_features_in_, self._likelihood
-        )
+        if self.n_components is None:
+            asked["n_components"] = self.n_components_
         for name, value in self._fitted_structure.items():
             if asked[name] != value:
                 raise ValueError(

@@ -28,10 +28,14 @@ def check_layer_sizes(hidden_layer_sizes) -> tuple[int, ...]:
     return sizes
 
 
-def choose_n_components(n_components: int | None, n_features: int, likelihood: str) -> int:
+def choose_n_components(
+    n_components: int | None, n_rows: int, n_features: int, likelihood: str
+) -> int:
     """Columns of a code; raise a ValueError where principal components would run out."""
     if n_components is None:
-        return min(n_features, DEFAULT_MAX_COMPONENTS)
+        if n_features <= DEFAULT_MAX_COMPONENTS:
+            return n_features
+        return min(DEFAULT_MAX_COMPONENTS, max(1, n_rows // 2))
     if likelihood == "gaussian" and n_components > n_features:
         raise ValueError(
             f"n_components={n_components} must be at most n_features={n_features} for continuous "

@@ -159,6 +159,17 @@ def test_never_below_kernel_density_where_columns_are_correlated():
     assert ExemplarVAE(random_state=0, max_iter=20).fit(train).score_samples(test).mean() > best
 
 
+@pytest.mark.parametrize("prior", ["exemplar", "gaussian"])
+@pytest.mark.parametrize("n_rows", [15, 30, 60])
+def test_more_columns_than_rows_leave_new_rows_a_density(prior, n_rows):
+    """Rows span no more axes than there are; what new rows have beyond them is allowed for."""
+    X = correlated(n_rows + 100, 200)
+    train, test = X[:n_rows], X[n_rows:]
+    best = max(kernel_density_scores(train, test, h).mean() for h in np.geomspace(0.1, 2, 30))
+    model = ExemplarVAE(prior=prior, random_state=0, max_iter=5)
+    assert model.fit(train).score_samples(test).mean() > best
+
+
 def test_principal_component_start_of_the_gaussian_prior_is_a_gaussian():
     """The untrained model with a N(0, I) prior is probabilistic PCA, here of all components."""
     X = correlated(400, 3)

@@ -66,12 +66,12 @@ def principal_axes(rows: torch.Tensor, weights: torch.Tensor) -> PrincipalAxes:
 
 
 def code_and_noise_variance(
-    variances: torch.Tensor, n_components: int, shape: float, bandwidth: float
+    variances: torch.Tensor, shape: float, bandwidth: float
 ) -> tuple[float, float]:
-    """s^2 and sigma^2 of a kernel whose round form has variance ``bandwidth ** 2``."""
-    if n_components < len(variances):
-        residual = variances[n_components:].mean().item()
-        return bandwidth**2, max(residual, SCALE_FLOOR**2)
+    """s^2 and sigma^2 of a kernel along all axes whose round form has variance ``bandwidth ** 2``.
+
+    The two share that variance, which along the last axis leaves sigma^2 above the decoder's floor.
+    """
     noise = NOISE_SHARE * bandwidth**2 * variances[-1].item() ** shape
     above = max(SCALE_FLOOR**2 - noise, 0)  # what the decoder's floor adds, the code gives up
     code = (1 - NOISE_SHARE) * bandwidth**2 - above
@@ -104,18 +104,19 @@ def kernel_start(
         Picks the rows left out.
     """
     axes = principal_axes(rows, weights)
+    folds = list(left_out_folds(rows, weights, groups, generator))
     shape = 0.0
     if bandwidth == "loo":
-        chosen = choose_kernel(rows, weights, groups, n_components, generator)
-        if chosen is None:  # all rows are one row: nothing can be left out
+        if folds:
+            shape, bandwidth = choose_kernel(folds, n_components)
+        else:  # all rows are one row: nothing can be left out
             bandwidth = "scott"
-        else:
-            shape, bandwidth = chosen
     if isinstance(bandwidth, str):
         bandwidth = rule_of_thumb(bandwidth, effective_sample_size(weights), n_components)
-    code_variance, noise_variance = code_and_noise_variance(
-        axes.variances, n_components, shape, bandwidth
-    )
+    if n_components < rows.shape[1]:
+        code_variance, noise_variance = bandwidth**2, residual_variance(folds, n_components)
+    else:
+        code_variance, noise_variance = code_and_noise_variance(axes.variances, shape, bandwidth)
     spread = axes.variances[:n_components] ** (0.5 * shape)
     directions = axes.axes[:, :n_components]
     posterior_precision = spread**2 / noise_variance + 1 / code_variance
@@ -129,11 +130,23 @@ def kernel_start(
 
 
 def principal_component_start(
-    rows: torch.Tensor, weights: torch.Tensor, n_components: int
+    rows: torch.Tensor,
+    weights: torch.Tensor,
+    groups: torch.Tensor,
+    n_components: int,
+    generator: torch.Generator,
 ) -> KernelStart:
-    """The start under a N(0, I) prior: probabilistic PCA (Tipping & Bishop 1999), exactly."""
+    """The start under a N(0, I) prior: probabilistic PCA (Tipping & Bishop 1999), exactly.
+
+    Parameters as in `kernel_start`. As many codes as columns leave no residual variance; the noise
+    is then a share of the smallest variance.
+    """
     variances, axes = principal_axes(rows, weights)
-    _, noise_variance = code_and_noise_variance(variances, n_components, 1.0, 1.0)
+    if n_components < rows.shape[1]:
+        folds = list(left_out_folds(rows, weights, groups, generator))
+        noise_variance = residual_variance(folds, n_components)
+    else:
+        _, noise_variance = code_and_noise_variance(variances, 1.0, 1.0)
     spread = (variances[:n_components] - noise_variance).clamp_min(SCALE_FLOOR**2).sqrt()
     directions = axes[:, :n_components]
     precision = spread**2 / noise_variance + 1
@@ -146,11 +159,8 @@ def principal_component_start(
     )
 
 
-def choose_kernel(rows, weights, groups, n_components, generator) -> tuple[float, float] | None:
-    """(shape, bandwidth) of the highest left-out likelihood; None if all rows are one row."""
-    folds = list(left_out_folds(rows, weights, groups, generator))
-    if not folds:
-        return None
+def choose_kernel(folds: list[Fold], n_components: int) -> tuple[float, float]:
+    """(shape, bandwidth) of the highest left-out likelihood."""
 
     def left_out(shape, bandwidth):
         """Weighted sum of the left-out log-densities."""
@@ -166,6 +176,20 @@ def choose_kernel(rows, weights, groups, n_components, generator) -> tuple[float
         if best is None or score > best[0]:
             best = (score, shape, bandwidth)
     return best[1:]
+
+
+def residual_variance(folds: list[Fold], n_components: int) -> float:
+    """Variance a column that rows left out keep beyond the first axes of the others.
+
+    Of the rows themselves next to nothing is left beyond as many axes as there are rows, and a
+    decoder that believed it would give new rows no density to speak of.
+    """
+    squares = weights = 0.0
+    for fold in folds:
+        beyond = fold.queries @ fold.axes.axes[:, n_components:]
+        squares += (fold.weights @ (beyond**2).mean(1)).item()
+        weights += fold.weights.sum().item()
+    return max(squares / weights, SCALE_FLOOR**2) if folds else SCALE_FLOOR**2
 
 
 class Fold(NamedTuple):
@@ -212,12 +236,11 @@ def kernel_log_density(fold: Fold, n_components: int, shape: float, bandwidth: f
     from such an s go nowhere: on digits with ten codes it ends 12 nats lower.
     """
     variances, axes = fold.axes
-    code_variance, noise_variance = code_and_noise_variance(
-        variances, n_components, shape, bandwidth
-    )
-    kernel_variance = code_variance * variances[:n_components] ** shape
-    if n_components == len(variances):
-        kernel_variance = kernel_variance + noise_variance
+    if n_components < len(variances):
+        kernel_variance = bandwidth**2 * variances[:n_components] ** shape
+    else:
+        code_variance, noise_variance = code_and_noise_variance(variances, shape, bandwidth)
+        kernel_variance = code_variance * variances**shape + noise_variance
     scaled_axes = axes[:, :n_components] / kernel_variance.sqrt()
     distances = squared_distances(fold.queries @ scaled_axes, fold.others @ scaled_axes)
     log_normaliser = 0.5 * torch.log(2 * math.pi * kernel_variance).sum()
