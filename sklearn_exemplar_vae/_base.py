@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -18,19 +19,27 @@ from sklearn.base import (
     DensityMixin,
     TransformerMixin,
 )
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._rows import (
+    FLOAT_DTYPES,
+    ROWS_AT_A_TIME,
+    float_dtype,
+    input_dtypes,
+    over_draws,
+    over_rows,
+    torch_dtype,
+)
 from .engine.devices import choose_device
 from .engine.model import ExemplarModel
 from .engine.priors import Exemplars
+from .engine.retrieval import ApproximateRetrieval, ExactRetrieval
 from .engine.scoring import encode, importance_noise, log_density
 
-FLOAT_DTYPES = (np.float64, np.float32)
-# Rows that are scaled, moved to the device and back at a time.
-ROWS_AT_A_TIME = 8192
+# Neighbours of an exemplar that an approximate index keeps: pynndescent's own default.
+INDEX_NEIGHBORS = 30
 
 
 class BaseExemplarDensity(
@@ -76,15 +85,15 @@ class BaseExemplarDensity(
         """
         X = self._check_rows(X)
         self._check_count("n_importance_samples", self.n_importance_samples)
-        model, exemplars = self._model_as(X.dtype)
+        return np.concatenate(over_rows(self._score_part, X))
+
+    def _score_part(self, X) -> np.ndarray:
+        model, exemplars = self._model_as(float_dtype(X))
         noise = importance_noise(
             self.n_importance_samples, exemplars.codes.shape[1], self._score_seed
         )
-        log_densities = np.empty(len(X), dtype=X.dtype)
-        for part in gen_batches(len(X), ROWS_AT_A_TIME):
-            rows = self._to_model(X[part])
-            log_densities[part] = log_density(model, rows, exemplars, noise).cpu().numpy()
-        return log_densities + self._log_jacobian()
+        log_densities = log_density(model, self._to_model(X), exemplars, noise)
+        return log_densities.cpu().numpy() + self._log_jacobian()
 
     def score(self, X, y=None):
         """Compute the total log-likelihood of rows, as `KernelDensity` does.
@@ -118,13 +127,12 @@ class BaseExemplarDensity(
         """
         check_is_fitted(self)
         self._check_count("n_samples", n_samples)
-        generator = self._generator(random_state)
-        model, exemplars = self._model_as(np.float32)
-        parts = [
-            self._from_model(model.sample(exemplars, size, generator))
-            for size in _sizes(n_samples, ROWS_AT_A_TIME)
-        ]
+        parts = over_draws(self._sample_part, n_samples, self._generator(random_state))
         return np.concatenate(parts)
+
+    def _sample_part(self, n_samples: int, seed: int) -> np.ndarray:
+        model, exemplars = self._model_as(np.float32)
+        return self._from_model(model.sample(exemplars, n_samples, self._generator(seed)))
 
     def sample_like(self, X, n_samples=1, random_state=None):
         """Draw rows near given rows, each row of X being its own exemplar.
@@ -147,10 +155,13 @@ class BaseExemplarDensity(
         samples = np.empty((len(X), n_samples, X.shape[1]), dtype=self._dtype())
         for part in gen_batches(len(X), max(1, ROWS_AT_A_TIME // n_samples)):
             rows = self._to_model(X[part]).float()
-            drawn = self._model.sample_near(rows, n_samples, generator)
-            flat = self._from_model(drawn.flatten(0, 1))
-            samples[part] = flat.reshape(-1, n_samples, X.shape[1])
+            drawn = over_draws(partial(self._sample_near, rows), n_samples, generator)
+            samples[part] = np.concatenate(drawn, axis=1)
         return samples
+
+    def _sample_near(self, rows: torch.Tensor, n_samples: int, seed: int) -> np.ndarray:
+        drawn = self._model.sample_near(rows, n_samples, self._generator(seed))
+        return self._from_model(drawn.flatten(0, 1)).reshape(len(rows), n_samples, -1)
 
     # -------------------------------------------------------------------- codes
 
@@ -220,12 +231,33 @@ class BaseExemplarDensity(
         """
         check_is_fitted(self)
         self._check_count("n_neighbors", n_neighbors)
-        codes = self._exemplars.codes.cpu().numpy()
-        queries = None if X is None else self._encode(self._check_rows(X)).cpu().numpy()
-        index = NearestNeighbors(n_neighbors=n_neighbors).fit(codes)
-        distances, positions = index.kneighbors(queries)
-        indices = self._exemplar_rows[positions]
+        leaves_out = X is None  # an exemplar is not its own neighbour
+        codes = self._exemplars.codes
+        if n_neighbors > len(codes) - leaves_out:
+            raise ValueError(
+                f"n_neighbors={n_neighbors} must be at most the number of exemplars to choose "
+                f"from, {len(codes) - leaves_out}."
+            )
+        queries = codes if leaves_out else self._encode(self._check_rows(X)).to(codes.dtype)
+        distances, positions = self._retrieval().query(queries, n_neighbors + leaves_out)
+        if leaves_out:
+            own = torch.arange(len(codes), device=codes.device)[:, None]
+            keep = positions != own
+            keep[keep.all(1), -1] = False  # among many copies it may not have found itself
+            distances = distances[keep].view(-1, n_neighbors)
+            positions = positions[keep].view(-1, n_neighbors)
+        distances, indices = distances.cpu().numpy(), self._exemplar_rows[positions.cpu().numpy()]
         return (distances, indices) if return_distance else indices
+
+    def _retrieval(self) -> ExactRetrieval | ApproximateRetrieval:
+        """The index of the exemplars' codes, made when it is first asked for."""
+        if "_index" not in vars(self):
+            codes = self._exemplars.codes
+            if self.retrieval == "pynndescent":
+                self._index = ApproximateRetrieval(codes, INDEX_NEIGHBORS, self._score_seed)
+            else:
+                self._index = ExactRetrieval(codes)
+        return self._index
 
     def extend_exemplars(self, X, sample_weight=None):
         """Add exemplars without training: the non-parametric half of the model learns at once.
@@ -242,15 +274,18 @@ class BaseExemplarDensity(
         """
         X = self._check_rows(X)
         weights = self._check_weights(sample_weight, X)
-        kept = weights > 0
-        added = self._make_exemplars(X[kept], weights[kept], self._exemplars.codes.dtype)
-        rows = self._n_rows_seen + np.flatnonzero(kept)
+        kept = np.flatnonzero(weights > 0)
+        rows = self._n_rows_seen + kept
+        self._n_rows_seen += len(X)
+        if len(kept) < len(X):
+            X, weights = X[kept], weights[kept]
+        added = self._make_exemplars(X, weights, self._exemplars.codes.dtype)
         self._exemplars = Exemplars(
             *(torch.cat(pair) for pair in zip(self._exemplars, added, strict=True))
         )
         self._exemplar_rows = np.concatenate([self._exemplar_rows, rows])
-        self._n_rows_seen += len(X)
         self.n_exemplars_ = len(self._exemplar_rows)
+        vars(self).pop("_index", None)
         return self
 
     # ---------------------------------------------------------- for subclasses
@@ -290,7 +325,8 @@ class BaseExemplarDensity(
 
     def _keep_exemplars(self, X, weights, rows, n_rows: int) -> None:
         """Make X the exemplars: the ``rows`` of positive weight among ``n_rows`` of fit."""
-        self._exemplars = self._make_exemplars(X, weights, _torch_dtype(X.dtype))
+        self._exemplars = self._make_exemplars(X, weights, torch_dtype(float_dtype(X)))
+        vars(self).pop("_index", None)
         self._exemplar_rows, self._n_rows_seen = rows, n_rows
         self.n_exemplars_ = len(rows)
 
@@ -303,7 +339,7 @@ class BaseExemplarDensity(
 
     def _check_rows(self, X) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOAT_DTYPES, reset=False)
+        X = validate_data(self, X, dtype=input_dtypes(X), reset=False)
         self._check_domain(X)
         return X
 
@@ -312,11 +348,11 @@ class BaseExemplarDensity(
         return torch.tensor(np.ascontiguousarray(array), device=self.device_)
 
     def _to_model(self, X: np.ndarray) -> torch.Tensor:
-        """Standardised rows on the device, in the dtype of X."""
-        if self._scaler is None:
-            return self._to_device(X)
-        standardised = (X - self._scaler.mean_) / self._scaler.scale_
-        return self._to_device(standardised.astype(X.dtype, copy=False))
+        """Standardised rows on the device, in the dtype of X if that is a float's."""
+        if self._scaler is not None:
+            standardised = (X - self._scaler.mean_) / self._scaler.scale_
+            return self._to_device(standardised.astype(float_dtype(X), copy=False))
+        return self._to_device(X.astype(float_dtype(X), copy=False))
 
     def _unscale(self, rows: np.ndarray) -> np.ndarray:
         if self._scaler is None:
@@ -331,11 +367,11 @@ class BaseExemplarDensity(
         return 0.0 if self._scaler is None else -float(np.log(self._scaler.scale_).sum())
 
     def _encode(self, X: np.ndarray) -> torch.Tensor:
-        model = copy.deepcopy(self._model).to(_torch_dtype(X.dtype))
-        parts = [
-            encode(model, self._to_model(X[part])) for part in gen_batches(len(X), ROWS_AT_A_TIME)
-        ]
-        return torch.cat(parts)
+        return torch.cat(over_rows(self._encode_part, X))
+
+    def _encode_part(self, X) -> torch.Tensor:
+        model = copy.deepcopy(self._model).to(torch_dtype(float_dtype(X)))
+        return encode(model, self._to_model(X))
 
     # ------------------------------------------------------------ dtype and device
 
@@ -345,7 +381,7 @@ class BaseExemplarDensity(
 
     def _model_as(self, dtype) -> tuple[ExemplarModel, Exemplars]:
         """Model and exemplars for arithmetic in the dtype of the rows asked about."""
-        dtype = _torch_dtype(dtype)
+        dtype = torch_dtype(dtype)
         exemplars = Exemplars(*(tensor.to(dtype) for tensor in self._exemplars))
         return copy.deepcopy(self._model).to(dtype), exemplars
 
@@ -358,6 +394,7 @@ class BaseExemplarDensity(
         if "_model" in state:
             state["_model"] = copy.deepcopy(state["_model"]).cpu()
             state["_exemplars"] = Exemplars(*(tensor.cpu() for tensor in state["_exemplars"]))
+            state.pop("_index", None)  # made again where it is asked for
         return state
 
     def __setstate__(self, state):
@@ -369,12 +406,3 @@ class BaseExemplarDensity(
                 self.device_ = "cpu"
             self._model = self._model.to(self.device_)
             self._exemplars = Exemplars(*(t.to(self.device_) for t in self._exemplars))
-
-
-def _sizes(total: int, at_most: int):
-    """``total`` in parts of ``at_most``."""
-    return [part.stop - part.start for part in gen_batches(total, at_most)]
-
-
-def _torch_dtype(dtype) -> torch.dtype:
-    return torch.float32 if dtype == np.float32 else torch.float64

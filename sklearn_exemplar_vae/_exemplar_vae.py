@@ -9,27 +9,28 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from ._base import FLOAT_DTYPES, BaseExemplarDensity
+from ._base import BaseExemplarDensity
 from ._plan import (
-    batches_and_exemplars,
     check_layer_sizes,
     check_unit_interval,
     choose_n_components,
     held_out_rows,
     holds_only_zeros_and_ones,
+    plan_exemplars,
 )
+from ._rows import column_means, fit_scaler, input_dtypes, rows_to_start_from
 from .engine.devices import choose_autocast, choose_device
 from .engine.early_stopping import Stopping, fit
 from .engine.kde_start import kernel_start, principal_component_start
 from .engine.leave_one_out import duplicate_groups
 from .engine.model import PRIORS, build_model
 from .engine.networks import NETWORKS
-from .engine.training import Schedule, TrainingRows
+from .engine.training import Schedule
+from .engine.training_rows import StoredRows, TrainingRows
 
 # Epochs of KL warm-up for a network that starts from nothing.
 DEFAULT_KL_WARMUP = 3
@@ -79,6 +80,17 @@ class ExemplarVAE(BaseExemplarDensity):
         replacement, the minibatch among them. None: all others. "auto": all up to 500 rows,
         "batch" beyond. Scores and samples always use all exemplars, for which the bandwidth is
         refitted.
+    n_neighbors : int, "auto" or None, default="auto"
+        Retrieval augmented training: of its M exemplars a row sees the k nearest, whose codes are
+        fetched for all rows once an epoch, or once in several while codes hardly move. With an int
+        or None for `n_exemplars` every epoch retrieves from so many. With "auto" or "batch" the
+        last tenth of the epochs does, from half of the rows: few exemplars, of the minibatch, teach
+        the codes at little cost, and many, retrieved at three times the cost, the bandwidth in the
+        end. None: no retrieval. "auto": 5 where there are more than 20 000 rows and their exemplars
+        are the minibatch, else None.
+    retrieval : {"auto", "exact", "pynndescent"}, default="auto"
+        How nearest codes are found, in training and in `kneighbors`: by matrix products, or nearly
+        all of them by pynndescent. "auto" takes what costs less; `kneighbors` is then exact.
     leave_one_out : bool, default=True
         Whether in training a row, and every exact copy of it, is left out of its own prior.
         Without, a model can memorise.
@@ -185,6 +197,8 @@ class ExemplarVAE(BaseExemplarDensity):
             StrOptions({"auto", "batch"}),
             None,
         ],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
+        "retrieval": [StrOptions({"auto", "exact", "pynndescent"})],
         "leave_one_out": ["boolean"],
         "bandwidth": [
             Interval(Real, MIN_BANDWIDTH, None, closed="left"),
@@ -215,6 +229,8 @@ class ExemplarVAE(BaseExemplarDensity):
         likelihood="auto",
         hidden_layer_sizes=(300, 300),
         n_exemplars="auto",
+        n_neighbors="auto",
+        retrieval="auto",
         leave_one_out=True,
         bandwidth="loo",
         kl_warmup="auto",
@@ -238,6 +254,8 @@ class ExemplarVAE(BaseExemplarDensity):
         self.likelihood = likelihood
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_exemplars = n_exemplars
+        self.n_neighbors = n_neighbors
+        self.retrieval = retrieval
         self.leave_one_out = leave_one_out
         self.bandwidth = bandwidth
         self.kl_warmup = kl_warmup
@@ -262,7 +280,8 @@ class ExemplarVAE(BaseExemplarDensity):
         ----------
         X : array-like of shape (n_samples, n_features)
             At least two rows. Of any scale where columns are continuous; in [0, 1] for the
-            bernoulli likelihood.
+            bernoulli likelihood. A `numpy.memmap`, of floats or integers, is read as it is needed
+            and never copied whole, so that it may be larger than memory.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,) or None, default=None
@@ -283,7 +302,10 @@ class ExemplarVAE(BaseExemplarDensity):
         with self._all_or_nothing():
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "_model")
-            X = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2, reset=not goes_on)
+            is_stored = isinstance(X, np.memmap)
+            X = validate_data(
+                self, X, dtype=input_dtypes(X), ensure_min_samples=2, reset=not goes_on
+            )
             weights = self._check_weights(sample_weight, X)
             n_rows, kept = len(X), np.flatnonzero(weights > NEGLIGIBLE_WEIGHT * weights.max())
             if len(kept) < n_rows:
@@ -303,7 +325,7 @@ class ExemplarVAE(BaseExemplarDensity):
             else:
                 self._split_seed = seed
                 self._start(X, weights, groups, generator)
-            self._train(X, weights, groups, generator, goes_on)
+            self._train(X, weights, groups, generator, goes_on, is_stored)
             self._score_seed = seed
             self._keep_exemplars(X, weights, kept, n_rows)
             vars(self).pop("bandwidth_", None)  # of a fit before this one
@@ -321,16 +343,21 @@ class ExemplarVAE(BaseExemplarDensity):
         self.n_components_ = choose_n_components(self.n_components, *X.shape, likelihood)
         self._scaler = start = None
         if likelihood == "gaussian":
-            self._scaler = StandardScaler().fit(X, sample_weight=weights)
-            rows = self._to_model(X.astype(np.float64)).cpu()
-            rows_weights_groups = rows, torch.from_numpy(weights), torch.from_numpy(groups)
+            self._scaler = fit_scaler(X, weights)
+            chosen = rows_to_start_from(X, generator)
+            rows = self._to_model(X[chosen].astype(np.float64)).cpu()
+            rows_weights_groups = (
+                rows,
+                torch.from_numpy(weights[chosen]),
+                torch.from_numpy(groups[chosen]),
+            )
             if self.prior == "gaussian":
                 start = principal_component_start(
                     *rows_weights_groups, self.n_components_, generator
                 )
             else:
                 start = kernel_start(
-                    *rows_weights_groups, self.n_components_, self.bandwidth, generator
+                    *rows_weights_groups, self.n_components_, self.bandwidth, len(X), generator
                 )
         structure = self._structure()
         structure |= {"n_components": self.n_components_, "likelihood": likelihood}
@@ -340,11 +367,11 @@ class ExemplarVAE(BaseExemplarDensity):
             **structure,
             binary=binary,
             start=start,
-            row_mean=torch.from_numpy(np.average(X, axis=0, weights=weights)).float(),
+            row_mean=torch.from_numpy(column_means(X, weights)).float(),
             generator=generator,
         ).to(self.device_)
 
-    def _train(self, X, weights, groups, generator, goes_on) -> None:
+    def _train(self, X, weights, groups, generator, goes_on, is_stored) -> None:
         device = torch.device(self.device_)
         has_start = goes_on or self._likelihood == "gaussian"
         held_out = None
@@ -352,7 +379,10 @@ class ExemplarVAE(BaseExemplarDensity):
             # Of its own seed, so that a warm start holds out the rows that it has not trained on.
             splitter = torch.Generator().manual_seed(self._split_seed)
             held_out = held_out_rows(groups, self.validation_fraction, splitter)
-        rows = self._to_model(X).float()
+        if is_stored:
+            rows = StoredRows(X, self._scaler, device)
+        else:
+            rows = self._to_model(X).float()
         # Mean one, so that a step size means the same for all scales of weights.
         data = TrainingRows(
             rows,
@@ -371,28 +401,26 @@ class ExemplarVAE(BaseExemplarDensity):
                 tolerance=self.tol,
                 seed=generator.initial_seed(),
             )
-            remaining = torch.tensor(~held_out, device=device)
-            data = TrainingRows(*(tensor[remaining] for tensor in data))
+            data = data.select(torch.tensor(~held_out, device=device))
         # With too few rows to hold some out, no gain over a density estimate could be shown.
         unjudged = self.early_stopping and stopping is None and has_start
-        batch_size, n_exemplars, in_batch = batches_and_exemplars(
+        exemplars = plan_exemplars(
             len(data.rows),
             self.batch_size,
-            self.n_exemplars,
-            self._model.prior.needs_exemplars,
+            self.n_exemplars if self._model.prior.needs_exemplars else "batch",
+            self.n_neighbors if self._model.prior.needs_exemplars else None,
+            self.retrieval,
         )
         kl_warmup = self.kl_warmup
         if kl_warmup == "auto":
             kl_warmup = 0 if has_start else DEFAULT_KL_WARMUP
         schedule = Schedule(
             n_epochs=0 if unjudged else self.max_iter,
-            batch_size=batch_size,
             learning_rate=self.learning_rate_init,
             kl_warmup=kl_warmup,
-            n_exemplars=n_exemplars,
             leave_one_out=self.leave_one_out,
             autocast=choose_autocast(self.precision, self._likelihood, device),
-            in_batch=in_batch,
+            **exemplars._asdict(),
         )
         jacobian = self._log_jacobian()
 

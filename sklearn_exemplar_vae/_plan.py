@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from sklearn.utils import gen_batches
+
+from ._rows import ROWS_AT_A_TIME
+from .engine.training import Retrieved
 
 # Up to so many rows all the others are a row's exemplars at every step.
 EXACT_PRIOR_ROWS = 500
+# Beyond so many rows the exemplars of the last epochs are retrieved, by default, rather than the
+# minibatch: which of the rows a minibatch happens to hold then says too little of a row's nearest.
+MAX_ROWS_IN_BATCH = 20_000
+N_NEIGHBORS = 5
+# The share of the epochs before that. A retrieved epoch costs three of the others.
+RETRIEVAL_START = 0.9
 # Held-out rows scored at every epoch, at most: more would slow the epoch, not sharpen the choice.
 MAX_VALIDATION_ROWS = 2_000
 # A gain shown on fewer held-out rows is shown by chance too often.
@@ -46,7 +57,8 @@ def choose_n_components(
 
 def holds_only_zeros_and_ones(X: np.ndarray) -> bool:
     """Whether X is binary; a constant X is not, it says nothing of its kind."""
-    return bool(((X == 0) | (X == 1)).all()) and X.min() < X.max()
+    parts = gen_batches(len(X), ROWS_AT_A_TIME)
+    return all(np.isin(X[part], (0, 1)).all() for part in parts) and X.min() < X.max()
 
 
 def check_unit_interval(X: np.ndarray) -> None:
@@ -77,21 +89,37 @@ def held_out_rows(
     return np.isin(group_of_row, taken)
 
 
-def batches_and_exemplars(
-    n_rows: int, batch_size: int | str, n_exemplars: int | str | None, needs_exemplars: bool
-) -> tuple[int, int, bool]:
-    """(rows a batch has at most, exemplars M a row sees at a step, whether they are the batch)."""
-    if batch_size == "auto":
-        batch_size = DEFAULT_BATCH_SIZE
-    batch_size = min(batch_size, n_rows)
-    if not needs_exemplars:
-        n_exemplars = "batch"
-    if isinstance(n_exemplars, Integral):
-        n_exemplars = min(n_exemplars, n_rows - 1)
-        batch_size = min(batch_size, n_exemplars + 1)
-    elif n_exemplars == "auto":
+class ExemplarPlan(NamedTuple):
+    """Which exemplars a row sees in training; see `Schedule`."""
+
+    batch_size: int
+    n_exemplars: int
+    in_batch: bool
+    retrieved: Retrieved | None
+
+
+def plan_exemplars(
+    n_rows: int,
+    batch_size: int | str,
+    n_exemplars: int | str | None,
+    n_neighbors: int | str | None,
+    retrieval: str,
+) -> ExemplarPlan:
+    """From parameters and the number of training rows."""
+    batch_size = min(DEFAULT_BATCH_SIZE if batch_size == "auto" else batch_size, n_rows)
+    if n_exemplars == "auto":
         n_exemplars = None if n_rows <= EXACT_PRIOR_ROWS else "batch"
-    if n_exemplars == "batch":
-        n_batches = math.ceil(n_rows / max(1, batch_size))
-        return batch_size, n_rows // n_batches - 1, True
-    return batch_size, n_rows - 1 if n_exemplars is None else n_exemplars, False
+    in_batch = n_exemplars == "batch"
+    if n_neighbors == "auto":
+        n_neighbors = N_NEIGHBORS if in_batch and n_rows > MAX_ROWS_IN_BATCH else None
+    if in_batch:
+        n_seen = n_rows // math.ceil(n_rows / max(1, batch_size)) - 1
+        start, n_exemplars = RETRIEVAL_START, n_rows // 2
+    else:
+        n_seen = n_rows - 1 if n_exemplars is None else min(n_exemplars, n_rows - 1)
+        batch_size = min(batch_size, n_seen + 1)
+        start, n_exemplars = 0.0, n_seen
+    retrieved = None
+    if n_neighbors is not None:
+        retrieved = Retrieved(start, n_exemplars, n_neighbors, retrieval)
+    return ExemplarPlan(batch_size, n_seen, in_batch, retrieved)

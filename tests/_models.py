@@ -1,8 +1,10 @@
 """Small models that the tests share."""
 
 import numpy as np
+import torch
 
 from sklearn_exemplar_vae import ExemplarVAE
+from sklearn_exemplar_vae.engine.model import ExemplarModel, build_model
 
 
 def small_vae(**parameters) -> ExemplarVAE:
@@ -15,6 +17,22 @@ def small_vae(**parameters) -> ExemplarVAE:
         "random_state": 0,
     }
     return ExemplarVAE(**(defaults | parameters))
+
+
+def torch_model(n_features=3, prior="exemplar", likelihood="gaussian") -> ExemplarModel:
+    """An untrained model of the engine."""
+    return build_model(
+        n_features,
+        n_features,
+        architecture="mlp",
+        hidden_layer_sizes=(8,),
+        prior=prior,
+        likelihood=likelihood,
+        binary=False,
+        start=None,
+        row_mean=torch.full((n_features,), 0.5),
+        generator=torch.Generator().manual_seed(0),
+    )
 
 
 def two_moons(n_rows: int, seed: int = 0) -> np.ndarray:

@@ -14,6 +14,8 @@ WRONG = {
     "likelihood": ["poisson", None, 1],
     "hidden_layer_sizes": [0, -3, None, "300", (), (10, 0), (10, -1), (10.5,), ("a",)],
     "n_exemplars": [0, -1, 1.5, "all"],
+    "n_neighbors": [0, -1, 1.5, "all"],
+    "retrieval": ["faiss", None, 1],
     "leave_one_out": ["yes", None, 2],
     "bandwidth": [0, 0.001, -1.0, "cv", None],
     "kl_warmup": [-1, "none", None],

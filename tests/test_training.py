@@ -7,38 +7,24 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from _models import correlated, small_vae, two_moons
+from _models import correlated, small_vae, torch_model, two_moons
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_exemplar_vae.engine import early_stopping, scoring, training
 from sklearn_exemplar_vae.engine.bandwidth import best_bandwidth
 from sklearn_exemplar_vae.engine.likelihoods import draw_binary
-from sklearn_exemplar_vae.engine.model import ExemplarModel, build_model
+from sklearn_exemplar_vae.engine.model import ExemplarModel
 from sklearn_exemplar_vae.engine.priors import Exemplars
+from sklearn_exemplar_vae.engine.refit import refit_bandwidth_without_held_out_rows
 from sklearn_exemplar_vae.engine.training import (
     FINAL_LEARNING_RATE,
     Epoch,
     Schedule,
-    TrainingRows,
     batch_growth,
     cosine_decay,
     train,
 )
-
-
-def torch_model(n_features=3, prior="exemplar", likelihood="gaussian"):
-    return build_model(
-        n_features,
-        n_features,
-        architecture="mlp",
-        hidden_layer_sizes=(8,),
-        prior=prior,
-        likelihood=likelihood,
-        binary=False,
-        start=None,
-        row_mean=torch.full((n_features,), 0.5),
-        generator=torch.Generator().manual_seed(0),
-    )
+from sklearn_exemplar_vae.engine.training_rows import TrainingRows
 
 
 @pytest.mark.parametrize("prior", ["exemplar", "gaussian"])
@@ -49,7 +35,7 @@ def test_training_bound_is_the_evidence_lower_bound(prior):
     excluded = torch.eye(12, dtype=torch.bool)[:5]
     log_weights = torch.linspace(-1, 1, 12, dtype=torch.float64)
     noise = torch.Generator().manual_seed(2)
-    bound = model.training_bound(rows, 5, log_weights, excluded, 0.3, noise)
+    bound = model.training_bound(rows, 5, log_weights, excluded, None, 0.3, noise)
 
     mean, log_variance = model.network.encode(rows)
     posterior = torch.distributions.Normal(mean[:5], torch.exp(0.5 * log_variance[:5]))
@@ -367,7 +353,7 @@ def test_refit_of_copies_of_one_row_changes_nothing():
     model = torch_model()
     before = model.prior.log_bandwidth.item()
     data = TrainingRows(torch.ones(20, 3), torch.ones(20), torch.zeros(20, dtype=torch.long))
-    early_stopping.refit_bandwidth_without_held_out_rows(model, data, 0)
+    refit_bandwidth_without_held_out_rows(model, data, 0)
     assert model.prior.log_bandwidth.item() == before
 
 
@@ -385,7 +371,7 @@ def test_evidence_lower_bound_is_below_the_log_density():
     draws = torch.Generator().manual_seed(0)
     with torch.no_grad():
         bounds = [
-            model.training_bound(rows, 30, exemplars.log_weights, None, 1.0, draws)
+            model.training_bound(rows, 30, exemplars.log_weights, None, None, 1.0, draws)
             for _ in range(400)
         ]
     difference = elbo.mean(0) - torch.stack(bounds).mean(0)

@@ -10,20 +10,18 @@ from typing import NamedTuple
 
 import torch
 
-from .bandwidth import best_bandwidth
-from .leave_one_out import own_exemplars
 from .model import ExemplarModel
 from .priors import Exemplars
-from .scoring import encode, importance_noise, log_density
-from .training import Schedule, TrainingRows, train
+from .refit import exemplars_of, refit_bandwidth, refit_bandwidth_without_held_out_rows
+from .scoring import importance_noise, log_density
+from .training import Schedule, train
+from .training_rows import TrainingRows
 
 # Samples a held-out row is scored with at every epoch: enough to rank epochs by.
 VALIDATION_SAMPLES = 16
 # By how many of its standard errors a gain over the start must be above zero. One would not do: the
 # epoch compared is the luckiest of many.
 STANDARD_ERRORS = 2
-# Rows that choose a bandwidth: its likelihood is flat, more would not move it.
-MAX_BANDWIDTH_ROWS = 250
 
 
 class Stopping(NamedTuple):
@@ -137,42 +135,10 @@ def is_sound(model: ExemplarModel, data: TrainingRows, schedule: Schedule) -> bo
     return bool(torch.isfinite(log_density(model, data.rows, exemplars, noise)).all())
 
 
-def exemplars_of(model: ExemplarModel, data: TrainingRows) -> Exemplars:
-    """The training rows as exemplars."""
-    return Exemplars(encode(model, data.rows), data.weights.log())
-
-
 def held_out_scores(model, exemplars: Exemplars, stopping: Stopping) -> torch.Tensor:
     """Log-density (n,) of the held-out rows with the training rows as exemplars."""
     noise = importance_noise(VALIDATION_SAMPLES, exemplars.codes.shape[1], stopping.seed)
     return log_density(model, stopping.rows, exemplars, noise)
-
-
-@torch.no_grad()
-def refit_bandwidth(model, exemplars: Exemplars, rows, weights, excluded, seed: int) -> None:
-    """Set the bandwidth, learned with M exemplars at a step, to the best for all of them."""
-    if not model.prior.needs_exemplars:
-        return
-    rows, weights = rows[:MAX_BANDWIDTH_ROWS], weights[:MAX_BANDWIDTH_ROWS]
-    mean, log_variance = model.network.encode(rows)
-    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed)).to(mean)
-    codes = mean + torch.exp(0.5 * log_variance) * noise
-    log_bandwidth = model.prior.log_bandwidth
-    best = best_bandwidth(codes, weights, exemplars, log_bandwidth.exp().item(), excluded)
-    log_bandwidth.fill_(math.log(best))
-
-
-def refit_bandwidth_without_held_out_rows(model, data: TrainingRows, seed: int) -> None:
-    """`refit_bandwidth` by training rows, each without itself and its copies."""
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(data.rows), generator=generator)[:MAX_BANDWIDTH_ROWS]
-    chosen = chosen.to(data.rows.device)
-    excluded = own_exemplars(data.groups[chosen], data.groups)
-    chosen, excluded = chosen[~excluded.all(1)], excluded[~excluded.all(1)]
-    if len(chosen) == 0:  # all rows are copies of one
-        return
-    rows, weights = data.rows[chosen], data.weights[chosen]
-    refit_bandwidth(model, exemplars_of(model, data), rows, weights, excluded, seed)
 
 
 def surely_better(scores, start_scores, weights) -> bool:

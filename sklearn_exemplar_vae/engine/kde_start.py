@@ -84,6 +84,7 @@ def kernel_start(
     groups: torch.Tensor,
     n_components: int,
     bandwidth: float | str,
+    n_exemplars: int,
     generator: torch.Generator,
 ) -> KernelStart:
     """The kernel density estimate of standardised ``rows`` that training starts from.
@@ -100,12 +101,15 @@ def kernel_start(
         A number or rule gives a round kernel; "loo" maximises the likelihood of left-out rows over
         shape and bandwidth. The shape is estimated from the rows, so blocks of rows are left out,
         not single ones: leaving out one row would not undo its pull on the shape.
+    n_exemplars : int
+        Rows the estimate will stand on; where ``rows`` are a part of them, a bandwidth chosen from
+        the part is made smaller at Scott's rate.
     generator : torch.Generator
         Picks the rows left out.
     """
     axes = principal_axes(rows, weights)
     folds = list(left_out_folds(rows, weights, groups, generator))
-    shape = 0.0
+    shape, is_given = 0.0, not isinstance(bandwidth, str)
     if bandwidth == "loo":
         if folds:
             shape, bandwidth = choose_kernel(folds, n_components)
@@ -113,6 +117,8 @@ def kernel_start(
             bandwidth = "scott"
     if isinstance(bandwidth, str):
         bandwidth = rule_of_thumb(bandwidth, effective_sample_size(weights), n_components)
+    if not is_given:
+        bandwidth *= (len(rows) / n_exemplars) ** (1 / (n_components + 4))
     if n_components < rows.shape[1]:
         code_variance, noise_variance = bandwidth**2, residual_variance(folds, n_components)
     else:

@@ -11,14 +11,18 @@ import torch
 def duplicate_groups(rows: np.ndarray) -> np.ndarray:
     """For every row the index of the first row equal to it, (n,): equal for exact duplicates.
 
-    Rows are told apart by a 128-bit digest, so memory stays at 16 bytes a row.
+    Rows are told apart by a 128-bit digest, so that memory stays at tens of bytes a row.
     """
-    first = {}
-    groups = np.empty(len(rows), dtype=np.int64)
+    digests = np.empty((len(rows), 2), dtype=np.uint64)
     for index, row in enumerate(rows):
-        row = np.ascontiguousarray(row) + 0  # -0.0 becomes 0.0, which it equals
+        row = np.ascontiguousarray(row) + row.dtype.type(0)  # -0.0 becomes 0.0, which it equals
         digest = hashlib.blake2b(row.tobytes(), digest_size=16).digest()
-        groups[index] = first.setdefault(digest, index)
+        digests[index] = np.frombuffer(digest, dtype=np.uint64)
+    order = np.lexsort(digests.T)  # stable: the first of equal rows stays first
+    is_new = np.ones(len(rows), dtype=bool)
+    is_new[1:] = (digests[order[1:]] != digests[order[:-1]]).any(1)
+    groups = np.empty(len(rows), dtype=np.int64)
+    groups[order] = order[is_new][np.cumsum(is_new) - 1]
     return groups
 
 

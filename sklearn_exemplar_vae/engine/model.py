@@ -32,13 +32,15 @@ class ExemplarModel(nn.Module):
         n_batch: int,
         log_weights: torch.Tensor,
         excluded: torch.Tensor | None,
+        log_totals: torch.Tensor | None,
         kl_weight: float,
         generator: torch.Generator,
     ) -> torch.Tensor:
         """The evidence lower bound of the first ``n_batch`` rows, (n_batch,), in nats.
 
         All ``rows`` are the exemplars; those ``excluded`` (n_batch, M) are left out row by row. A
-        row with no exemplar left has bound minus infinity.
+        row with no exemplar left has bound minus infinity. ``log_totals``: see
+        `log_mixture_density`.
         """
         mean, log_variance = self.network.encode(rows)
         exemplars = Exemplars(mean, log_weights)
@@ -46,7 +48,7 @@ class ExemplarModel(nn.Module):
         codes = mean + torch.exp(0.5 * log_variance) * randn_like(mean, generator)
         reconstruction = self.likelihood.log_prob(self.network.decode(codes), rows[:n_batch])
         log_q = normal_log_prob(codes, mean, log_variance)
-        log_p = self.prior.log_prob(codes, exemplars, excluded)
+        log_p = self.prior.log_prob(codes, exemplars, excluded, log_totals)
         return reconstruction - kl_weight * (log_q - log_p)
 
     @torch.no_grad()

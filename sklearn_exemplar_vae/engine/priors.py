@@ -111,6 +111,7 @@ def log_mixture_density(
     exemplars: Exemplars,
     log_bandwidth: torch.Tensor,
     excluded: torch.Tensor | None = None,
+    log_totals: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """log p(z | X) = log sum_n w_n N(z; mu_n, s^2 I) / sum_n w_n over the exemplars kept, in nats.
 
@@ -122,11 +123,16 @@ def log_mixture_density(
     excluded : boolean tensor of shape (n, N) or None
         Exemplars left out for a row, of numerator and denominator alike (leave-one-out). A row with
         none left gets minus infinity.
+    log_totals : tensor of shape (n,) or None
+        The denominators' logarithms, where ``exemplars`` are some of those that a row's density
+        stands on. The terms of the others are taken for zero: the result is a lower bound.
     """
     log_weights = exemplars.log_weights
     with torch.autocast(codes.device.type, enabled=False):
         log_sums = LogKernelSum.apply(codes, exemplars.codes, log_weights, log_bandwidth, excluded)
         log_normaliser = codes.shape[1] * (0.5 * LOG_2PI + log_bandwidth)
+        if log_totals is not None:
+            return log_sums - log_totals - log_normaliser
         if excluded is None:
             return log_sums - torch.logsumexp(log_weights, 0) - log_normaliser
         largest = log_weights.amax()
@@ -148,8 +154,8 @@ class ExemplarPrior(nn.Module):
         super().__init__()
         self.log_bandwidth = nn.Parameter(torch.tensor(math.log(bandwidth)))
 
-    def log_prob(self, codes, exemplars, excluded=None) -> torch.Tensor:
-        return log_mixture_density(codes, exemplars, self.log_bandwidth, excluded)
+    def log_prob(self, codes, exemplars, excluded=None, log_totals=None) -> torch.Tensor:
+        return log_mixture_density(codes, exemplars, self.log_bandwidth, excluded, log_totals)
 
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
         """n ~ w, z ~ N(mu_n, s^2 I)."""
@@ -173,7 +179,7 @@ class GaussianPrior(nn.Module):
 
     needs_exemplars = False
 
-    def log_prob(self, codes, exemplars=None, excluded=None) -> torch.Tensor:
+    def log_prob(self, codes, exemplars=None, excluded=None, log_totals=None) -> torch.Tensor:
         return normal_log_prob(codes, torch.zeros_like(codes), torch.zeros_like(codes))
 
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:

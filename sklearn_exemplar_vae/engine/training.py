@@ -9,8 +9,12 @@ from typing import NamedTuple
 
 import torch
 
+from .candidates import BatchExemplars, Candidates
 from .leave_one_out import draw_others, own_exemplars
 from .model import ExemplarModel
+from .refit import refit_bandwidth_without_held_out_rows
+from .scoring import encode
+from .training_rows import TrainingRows
 
 # Adam's memory of squared gradients, 100 steps. The usual 1000 remembers the large gradients of the
 # first epochs for too much of a short training.
@@ -24,12 +28,13 @@ FINAL_LEARNING_RATE = 1e-3
 BATCH_GROWTH = ((0.0, 1), (0.6, 2), (0.85, 4))
 
 
-class TrainingRows(NamedTuple):
-    """What a model is trained on."""
+class Retrieved(NamedTuple):
+    """Retrieval augmented epochs."""
 
-    rows: torch.Tensor  # (n, D), float32
-    weights: torch.Tensor  # (n,), positive
-    groups: torch.Tensor  # (n,), int64, equal for exact duplicates
+    start: float  # the share of the epochs before them
+    n_exemplars: int  # M, exemplars drawn for an epoch
+    n_neighbors: int  # k, exemplars retrieved for a row
+    retrieval: str = "auto"  # see `retrieval`
 
 
 class Schedule(NamedTuple):
@@ -43,6 +48,7 @@ class Schedule(NamedTuple):
     leave_one_out: bool
     autocast: torch.dtype | None = None
     in_batch: bool = False  # whether the exemplars are the minibatch, which grows along the way
+    retrieved: Retrieved | None = None  # how the last epochs find the exemplars
 
 
 class Epoch(NamedTuple):
@@ -66,13 +72,13 @@ def train(
 
     Parameters
     ----------
-    model : ExemplarModel on the device of ``data.rows``
+    model : ExemplarModel on the device of ``data``
     data : TrainingRows
     schedule : Schedule
     generator : torch.Generator, on the CPU
         Orders the rows and draws exemplars; the noise too, where the device is the CPU.
     """
-    device = data.rows.device
+    device = data.weights.device
     noise = generator
     if device.type != "cpu":
         noise = torch.Generator(device).manual_seed(generator.initial_seed())
@@ -84,10 +90,20 @@ def train(
     )
     n_rows = len(data.rows)
     step = 0
+    candidates = None
     for number in range(1, schedule.n_epochs + 1):
         total = torch.zeros((), device=device)
         order = torch.randperm(n_rows, generator=generator).to(device)
-        growth = batch_growth((number - 1) / schedule.n_epochs) if schedule.in_batch else 1
+        progress = (number - 1) / schedule.n_epochs
+        growth = batch_growth(progress) if schedule.in_batch else 1
+        if schedule.retrieved is not None and number > schedule.retrieved.start * schedule.n_epochs:
+            if candidates is None:
+                candidates = Candidates(data, *schedule.retrieved[1:], schedule.leave_one_out)
+                # Learned with few exemplars, the bandwidth is too wide for many.
+                refit_bandwidth_without_held_out_rows(averaged, data, generator.initial_seed())
+                model.prior.load_state_dict(averaged.prior.state_dict())
+            candidates.start_epoch(encode(averaged, data.rows), generator)
+            growth = 1
         n_batches = math.ceil(n_rows / (growth * schedule.batch_size))
         # Batches of one size, to a row: a last batch of three would be a draw of two exemplars.
         for index, batch in enumerate(order.tensor_split(n_batches)):
@@ -97,7 +113,11 @@ def train(
                 decay = cosine_decay(epochs_before / schedule.n_epochs)
                 group["lr"] = schedule.learning_rate * decay
             kl_weight = min(1.0, epochs_after / max(schedule.kl_warmup, 1 / n_batches))
-            bound = _batch_bound(model, data, batch, schedule, kl_weight, generator, noise)
+            if candidates is not None:
+                exemplars = candidates.of_batch(batch)
+            else:
+                exemplars = drawn_exemplars(batch, n_rows, schedule.n_exemplars, generator)
+            bound = _batch_bound(model, data, batch, exemplars, schedule, kl_weight, noise)
             optimiser.zero_grad()
             (-bound / len(batch)).backward()
             scale_to_unit_norm(model.parameters())
@@ -109,22 +129,31 @@ def train(
         yield Epoch(number, (total / data.weights.sum()).item(), averaged)
 
 
-def _batch_bound(model, data, batch, schedule, kl_weight, generator, noise) -> torch.Tensor:
+def drawn_exemplars(batch, n_rows: int, n_exemplars: int, generator) -> BatchExemplars:
+    """The batch and what it lacks to M others for a row, all of which count."""
+    seen = torch.cat([batch, draw_others(batch, n_rows, n_exemplars, generator)])
+    return BatchExemplars(seen, absent=None, log_totals=None)
+
+
+def _batch_bound(model, data, batch, exemplars, schedule, kl_weight, noise) -> torch.Tensor:
     """The weighted sum of the bounds of the rows ``batch``."""
+    seen, absent, log_totals = exemplars
     weights = data.weights[batch]
-    others = draw_others(batch, len(data.rows), schedule.n_exemplars, generator)
-    seen = torch.cat([batch, others])
-    excluded = None
+    excluded = absent if absent is None else absent[None].expand(len(batch), -1)
     if schedule.leave_one_out and model.prior.needs_exemplars:
-        excluded = own_exemplars(data.groups[batch], data.groups[seen])
+        own = own_exemplars(data.groups[batch], data.groups[seen])
+        excluded = own if excluded is None else own | excluded
+    if excluded is not None:
         # A row whose every exemplar is a copy of itself has no bound: it is skipped.
         lonely = excluded.all(1)
         weights = weights.masked_fill(lonely, 0.0)
-        excluded &= ~lonely[:, None]
+        excluded = excluded & ~lonely[:, None]
     rows = model.likelihood.training_rows(data.rows[seen], noise)
     log_weights = data.weights[seen].log()
     with torch.autocast(rows.device.type, schedule.autocast, enabled=schedule.autocast is not None):
-        bound = model.training_bound(rows, len(batch), log_weights, excluded, kl_weight, noise)
+        bound = model.training_bound(
+            rows, len(batch), log_weights, excluded, log_totals, kl_weight, noise
+        )
     return (weights * bound).sum()
 
 

@@ -1,0 +1,71 @@
+"""Rows on their way into a model: read in parts, from memory or a file, by one process or many."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from joblib import effective_n_jobs
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
+from sklearn.utils.parallel import Parallel, delayed
+
+FLOAT_DTYPES = (np.float64, np.float32)
+# Rows that are scaled, moved to the device and back at a time.
+ROWS_AT_A_TIME = 8192
+# Numbers of the rows that choose where training starts, at most: 256 MiB in double precision.
+START_NUMBERS = 2**25
+
+
+def input_dtypes(X):
+    """What `validate_data` converts X to: floats; a `numpy.memmap` stays as it is in its file."""
+    return "numeric" if isinstance(X, np.memmap) else FLOAT_DTYPES
+
+
+def float_dtype(X: np.ndarray) -> np.dtype:
+    """The dtype of arithmetic on X: its own if it is double or single precision, else single."""
+    return X.dtype if X.dtype in FLOAT_DTYPES else np.dtype(np.float32)
+
+
+def torch_dtype(dtype) -> torch.dtype:
+    return torch.float32 if dtype == np.float32 else torch.float64
+
+
+def over_rows(function, X: np.ndarray) -> list:
+    """``function`` of parts of X, in order.
+
+    In as many processes, on as many machines, as `joblib.parallel_config` says; in this one unless
+    it says so.
+    """
+    size = min(ROWS_AT_A_TIME, -(-len(X) // effective_n_jobs(None)))
+    return Parallel()(delayed(function)(X[part]) for part in gen_batches(len(X), size))
+
+
+def over_draws(function, n_samples: int, generator: torch.Generator) -> list:
+    """``function(size, seed)`` of parts of ``n_samples`` draws; the same for any number of jobs."""
+    sizes = [part.stop - part.start for part in gen_batches(n_samples, ROWS_AT_A_TIME)]
+    seeds = torch.randint(2**31 - 1, (len(sizes),), generator=generator, device=generator.device)
+    pairs = zip(sizes, seeds.tolist(), strict=True)
+    return Parallel()(delayed(function)(size, seed) for size, seed in pairs)
+
+
+def fit_scaler(X: np.ndarray, weights: np.ndarray) -> StandardScaler:
+    """Weighted means and scales of columns, a part of the rows at a time."""
+    scaler = StandardScaler()
+    for part in gen_batches(len(X), ROWS_AT_A_TIME):
+        rows = X[part].astype(float_dtype(X), copy=False)
+        scaler.partial_fit(rows, sample_weight=weights[part])
+    return scaler
+
+
+def column_means(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted means of columns, (D,), a part of the rows at a time."""
+    sums = sum(weights[part] @ X[part] for part in gen_batches(len(X), ROWS_AT_A_TIME))
+    return sums / weights.sum()
+
+
+def rows_to_start_from(X: np.ndarray, generator: torch.Generator) -> np.ndarray | slice:
+    """Which rows choose the start: all, or as many as `START_NUMBERS` allows, at random."""
+    n_rows = max(1000, START_NUMBERS // X.shape[1])
+    if n_rows >= len(X):
+        return slice(None)
+    return np.sort(torch.randperm(len(X), generator=generator)[:n_rows].numpy())

@@ -1,0 +1,109 @@
+"""Retrieval augmented training: which exemplars a batch needs, from one retrieval for all rows."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from .retrieval import build_retrieval
+from .training_rows import TrainingRows
+
+# Candidates fetched for each one that should remain once copies of the row, and what the draw of M
+# exemplars leaves out, are dropped.
+OVER_FETCH = 1.5
+# Neighbours are fetched anew once codes have moved, on average, by this share of the distance to
+# their furthest candidate. Stale ones loosen the bound, and never break it.
+MAX_DRIFT = 0.1
+
+
+class BatchExemplars(NamedTuple):
+    """The exemplars of a batch's rows; the batch itself comes first."""
+
+    seen: torch.Tensor  # (m,), rows to encode
+    absent: torch.Tensor  # (m,), boolean: in the batch and not among the M exemplars
+    log_totals: torch.Tensor  # (n,), log-weight of all exemplars of a row, retrieved or not
+
+
+class Candidates:
+    """Every row's nearest eligible exemplars, kept from epoch to epoch.
+
+    The sum over M exemplars keeps those that some row of the batch has among its k nearest, and its
+    denominator stays M: terms are dropped, so that the bound stays one (Norouzi et al. 2020,
+    section 3.2). All that the batch retrieves is encoded anew, with gradient, and each of its rows
+    sums over all of it, which ranks again what was retrieved with older codes.
+
+    Parameters
+    ----------
+    data : TrainingRows
+    n_exemplars : int, M
+        Drawn anew for every epoch.
+    n_neighbors : int, k
+    retrieval : {"auto", "exact", "pynndescent"}
+    leave_one_out : bool
+        Whether a row's own copies are no exemplars of it.
+    """
+
+    def __init__(
+        self,
+        data: TrainingRows,
+        n_exemplars: int,
+        n_neighbors: int,
+        retrieval: str,
+        leave_one_out: bool,
+    ) -> None:
+        self.weights, self.leave_one_out = data.weights, leave_one_out
+        _, self.groups = torch.unique(data.groups, return_inverse=True)
+        self.n_exemplars, self.n_neighbors, self.retrieval = n_exemplars, n_neighbors, retrieval
+        self.nearest = self.codes = None
+        self.batch_of_row = torch.zeros(
+            len(data.rows), dtype=torch.int32, device=data.weights.device
+        )
+        self.n_batches = 0
+
+    def start_epoch(self, codes: torch.Tensor, generator: torch.Generator) -> None:
+        """Draw the epoch's exemplars; retrieve anew if the rows' ``codes`` (n, d) have drifted."""
+        if self.nearest is None or self._drift(codes) > MAX_DRIFT:
+            self._retrieve(codes, generator)
+        n_rows = len(codes)
+        # One more than M: a row among them leaves itself out.
+        drawn = torch.randperm(n_rows, generator=generator)[: self.n_exemplars + 1]
+        self.eligible = torch.zeros(n_rows, dtype=torch.bool, device=codes.device)
+        self.eligible[drawn.to(codes.device)] = True
+        weights = torch.where(self.eligible, self.weights, 0.0).double()
+        by_group = weights.new_zeros(int(self.groups.max()) + 1)
+        by_group.index_add_(0, self.groups, weights)
+        others = weights.sum()
+        if self.leave_one_out:
+            others = others - by_group[self.groups]
+        self.log_totals = (
+            others.clamp_min(torch.finfo(torch.float32).tiny).log().float().expand(n_rows)
+        )
+
+    def of_batch(self, batch: torch.Tensor) -> BatchExemplars:
+        """What the rows ``batch`` (n,) see."""
+        nearest = self.nearest[batch].long()
+        kept = self.eligible[nearest]
+        if self.leave_one_out:
+            kept &= self.groups[nearest] != self.groups[batch][:, None]
+        kept &= kept.cumsum(1) <= self.n_neighbors
+        found = nearest[kept].unique()
+        self.n_batches += 1
+        self.batch_of_row[batch] = self.n_batches
+        found = found[self.batch_of_row[found] != self.n_batches]
+        seen = torch.cat([batch, found])
+        return BatchExemplars(seen, ~self.eligible[seen], self.log_totals[batch])
+
+    def _retrieve(self, codes, generator) -> None:
+        share = min(1.0, (self.n_exemplars + 1) / len(codes))
+        n_fetched = min(len(codes), 1 + math.ceil(OVER_FETCH * self.n_neighbors / share))
+        seed = int(torch.randint(2**31 - 1, (), generator=generator))
+        index = build_retrieval(self.retrieval, codes, n_fetched, seed)
+        self.nearest, self.codes = index.graph(n_fetched).int(), codes
+        furthest = codes[self.nearest[:, -1].long()]
+        self.reach = torch.linalg.vector_norm(furthest - codes, dim=1).mean()
+
+    def _drift(self, codes) -> float:
+        moved = torch.linalg.vector_norm(codes - self.codes, dim=1).mean()
+        return (moved / self.reach).item()

@@ -1,0 +1,49 @@
+"""The bandwidth for all exemplars, where training saw some of them at a step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .bandwidth import best_bandwidth
+from .leave_one_out import own_exemplars
+from .model import ExemplarModel
+from .priors import Exemplars
+from .scoring import encode
+from .training_rows import TrainingRows
+
+# Rows that choose a bandwidth: its likelihood is flat, more would not move it.
+MAX_BANDWIDTH_ROWS = 250
+
+
+def exemplars_of(model: ExemplarModel, data: TrainingRows) -> Exemplars:
+    """The training rows as exemplars."""
+    return Exemplars(encode(model, data.rows), data.weights.log())
+
+
+@torch.no_grad()
+def refit_bandwidth(model, exemplars: Exemplars, rows, weights, excluded, seed: int) -> None:
+    """Set the bandwidth, learned with M exemplars at a step, to the best for all of them."""
+    if not model.prior.needs_exemplars:
+        return
+    rows, weights = rows[:MAX_BANDWIDTH_ROWS], weights[:MAX_BANDWIDTH_ROWS]
+    mean, log_variance = model.network.encode(rows)
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed)).to(mean)
+    codes = mean + torch.exp(0.5 * log_variance) * noise
+    log_bandwidth = model.prior.log_bandwidth
+    best = best_bandwidth(codes, weights, exemplars, log_bandwidth.exp().item(), excluded)
+    log_bandwidth.fill_(math.log(best))
+
+
+def refit_bandwidth_without_held_out_rows(model, data: TrainingRows, seed: int) -> None:
+    """`refit_bandwidth` by training rows, each without itself and its copies."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(data.rows), generator=generator)[:MAX_BANDWIDTH_ROWS]
+    chosen = chosen.to(data.rows.device)
+    excluded = own_exemplars(data.groups[chosen], data.groups)
+    chosen, excluded = chosen[~excluded.all(1)], excluded[~excluded.all(1)]
+    if len(chosen) == 0:  # all rows are copies of one
+        return
+    rows, weights = data.rows[chosen], data.weights[chosen]
+    refit_bandwidth(model, exemplars_of(model, data), rows, weights, excluded, seed)

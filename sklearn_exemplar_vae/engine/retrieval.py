@@ -1,0 +1,121 @@
+"""Nearest codes: exactly, by matrix products, or nearly, by a graph of pynndescent's.
+
+Both answer two questions: `query`, the nearest of the codes to given ones, and `graph`, the nearest
+to each of the codes themselves, which includes the code itself.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import torch
+
+# Distances computed at a time: what stays in a processor's cache.
+NUMBERS_IN_CACHE = 2**21
+# Codes whose graph matrix products find sooner, where it is asked for about ten times. Measured on
+# two cores, 40 columns: 1.5e-9 N^2 s (0.15 s for 10 000 codes, 4 s for 50 000) against 1e-5 N s
+# (0.1 s, 0.5 s) with nine in ten found, after 24 s for the first graph of a process.
+EXACT_UP_TO = 30_000
+# A GPU multiplies matrices some fifty times as fast.
+EXACT_UP_TO_ON_GPU = 300_000
+# Distances of which the least is kept in the first pass over them.
+BLOCK = 128
+
+
+class ExactRetrieval:
+    """Exact Euclidean neighbours among ``codes`` (N, d), on any device."""
+
+    def __init__(self, codes: torch.Tensor) -> None:
+        padding = -len(codes) % BLOCK
+        self.n_codes = len(codes)
+        # Around their centre: the expanded square loses digits far from the origin.
+        self.centre = codes.mean(0)
+        centred = torch.nn.functional.pad(codes - self.centre, (0, 0, 0, padding))
+        self.transposed = centred.T.contiguous()
+        self.half_norms = 0.5 * (centred**2).sum(1)
+        self.half_norms[self.n_codes :] = math.inf
+
+    def query(self, queries: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(distances, indices), each (n, k), of the k nearest codes, nearest first.
+
+        The k smallest of a row's distances lie in the k blocks of smallest minima, so that all but
+        one pass over the distances, which finds the minima, is over k blocks: three times as fast
+        as `torch.topk` over all.
+        """
+        k = min(k, self.n_codes)
+        queries = queries - self.centre
+        found = [
+            self._nearest(part, k)
+            for part in queries.split(max(1, NUMBERS_IN_CACHE // len(self.half_norms)))
+        ]
+        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+
+    def graph(self, k: int) -> torch.Tensor:
+        """Indices (N, k) of the codes nearest to each code."""
+        return self.query(self.transposed.T[: self.n_codes] + self.centre, k)[1]
+
+    def _nearest(self, queries, k):
+        # Half the squared distance but for the query's own norm, which ranks nothing.
+        ranks = torch.addmm(self.half_norms, queries, self.transposed, alpha=-1)
+        ranks = ranks.view(len(queries), -1, BLOCK)
+        n_blocks = min(k, ranks.shape[1])
+        blocks = ranks.amin(-1).topk(n_blocks, largest=False, sorted=False).indices
+        candidates = ranks.gather(1, blocks[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
+        positions = candidates.topk(k, largest=False).indices
+        indices = blocks.gather(1, positions // BLOCK) * BLOCK + positions % BLOCK
+        # The distances asked for are taken by the difference, to the last digit.
+        nearest = self.transposed.T[indices]
+        distances = torch.linalg.vector_norm(nearest - queries[:, None], dim=-1)
+        distances, order = distances.sort(dim=1, stable=True)
+        return distances, indices.gather(1, order)
+
+
+class ApproximateRetrieval:
+    """Nearly all of the nearest codes, by nearest neighbour descent (Dong et al. 2011).
+
+    pynndescent and numba are imported here and not before: the import takes seconds, and the first
+    graph of a process some 10 to 20 s of compilation.
+
+    Parameters
+    ----------
+    codes : tensor of shape (N, d)
+    k : int
+        Neighbours the graph keeps of each code, itself among them.
+    seed : int
+    """
+
+    def __init__(self, codes: torch.Tensor, k: int, seed: int) -> None:
+        from pynndescent import NNDescent
+
+        self.codes, self.n_codes = codes, len(codes)
+        self._index = NNDescent(
+            codes.float().cpu().numpy(), n_neighbors=min(k, self.n_codes), random_state=seed
+        )
+        self._lock = threading.Lock()  # queries write into the index
+
+    def query(self, queries: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(distances, indices), each (n, k), nearest first; distances are of the codes found."""
+        with self._lock:
+            found, _ = self._index.query(queries.float().cpu().numpy(), k=min(k, self.n_codes))
+        indices = torch.from_numpy(found.astype("int64")).to(queries.device)
+        distances = torch.linalg.vector_norm(self.codes[indices] - queries[:, None], dim=-1)
+        distances, order = distances.sort(dim=1, stable=True)
+        return distances, indices.gather(1, order)
+
+    def graph(self, k: int) -> torch.Tensor:
+        """Indices (N, k) of codes near each code; k at most that of the construction."""
+        indices = torch.from_numpy(self._index.neighbor_graph[0][:, :k].astype("int64"))
+        return indices.to(self.codes.device)
+
+
+def build_retrieval(
+    retrieval: str, codes: torch.Tensor, k: int, seed: int
+) -> ExactRetrieval | ApproximateRetrieval:
+    """What finds the k nearest of ``codes`` to each of them; "auto" chooses by their number."""
+    if retrieval == "auto":
+        limit = EXACT_UP_TO if codes.device.type == "cpu" else EXACT_UP_TO_ON_GPU
+        retrieval = "exact" if len(codes) <= limit else "pynndescent"
+    if retrieval == "exact":
+        return ExactRetrieval(codes)
+    return ApproximateRetrieval(codes, k, seed)

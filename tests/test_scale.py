@@ -1,0 +1,119 @@
+"""Rows from a file, rows by the million, rows split over processes."""
+
+import joblib
+import numpy as np
+import pytest
+from _models import correlated, small_vae, two_moons
+
+from sklearn_exemplar_vae.engine.leave_one_out import duplicate_groups
+from sklearn_exemplar_vae.engine.training_rows import StoredRows
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A function that writes an array to a file and maps it."""
+
+    def store(array):
+        path = tmp_path / f"{array.dtype}.bin"
+        mapped = np.memmap(path, dtype=array.dtype, mode="w+", shape=array.shape)
+        mapped[:] = array
+        mapped.flush()
+        return np.memmap(path, dtype=array.dtype, mode="r", shape=array.shape)
+
+    return store
+
+
+@pytest.mark.parametrize("parameters", [{}, {"n_neighbors": 3}, {"n_exemplars": "batch"}])
+def test_a_mapped_file_is_as_good_as_an_array(stored, parameters):
+    X = two_moons(300).astype(np.float32)
+    in_memory, in_file = small_vae(**parameters).fit(X), small_vae(**parameters).fit(stored(X))
+    np.testing.assert_allclose(in_file.loss_curve_, in_memory.loss_curve_, rtol=1e-5)
+    scores = in_memory.score_samples(X)
+    np.testing.assert_allclose(in_file.score_samples(stored(X)), scores, rtol=1e-4)
+
+
+def test_bytes_in_a_file_are_read_as_numbers(stored):
+    X = np.random.default_rng(0).integers(0, 255, size=(200, 5), dtype=np.uint8)
+    in_file = small_vae().fit(stored(X))
+    in_memory = small_vae().fit(X.astype(np.float32))
+    expected = in_memory.score_samples(X.astype(np.float32))
+    np.testing.assert_allclose(in_file.score_samples(stored(X)), expected, rtol=1e-4)
+    assert in_file.sample(3, random_state=0).dtype == np.float32
+    assert in_file.extend_exemplars(stored(X)).n_exemplars_ == 400
+
+
+def test_binary_bytes_in_a_file_are_bernoulli(stored):
+    X = np.random.default_rng(0).integers(0, 2, size=(200, 12), dtype=np.uint8)
+    model = small_vae().fit(stored(X))
+    assert set(np.unique(model.sample(50, random_state=0))) == {0, 1}
+
+
+def test_a_mapped_file_is_never_read_whole(stored, monkeypatch):
+    """Not in training: no step reads more rows than a batch and its exemplars."""
+    read = []
+    getitem = StoredRows.__getitem__
+
+    def spy(self, index):
+        rows = getitem(self, index)
+        read.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(StoredRows, "__getitem__", spy)
+    X = correlated(3000, 20).astype(np.float32)
+    monkeypatch.setattr("sklearn_exemplar_vae.engine.scoring.CHUNK_NUMBERS", 2**15)
+    small_vae(max_iter=3, batch_size=100, n_exemplars="batch").fit(stored(X))
+    assert max(read) <= 400
+
+
+def test_the_start_is_chosen_by_some_of_many_rows(monkeypatch):
+    X = correlated(4000, 3)
+    whole = small_vae(max_iter=0).fit(X)
+    monkeypatch.setattr("sklearn_exemplar_vae._rows.START_NUMBERS", 0)  # a thousand rows
+    part = small_vae(max_iter=0).fit(X)
+    assert part.n_exemplars_ == 4000
+    assert part.bandwidth_ == pytest.approx(whole.bandwidth_, rel=0.15)
+    gap = part.score_samples(X[:500]).mean() - whole.score_samples(X[:500]).mean()
+    assert abs(gap) < 0.1
+
+
+def test_duplicate_groups_name_the_first_of_equal_rows():
+    rows = np.array([[1.0, 2.0], [0.0, 1.0], [1.0, 2.0], [-0.0, 1.0], [3.0, 3.0], [1.0, 2.0]])
+    np.testing.assert_array_equal(duplicate_groups(rows), [0, 1, 0, 1, 4, 0])
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 4, size=(500, 3)).astype(np.uint8)
+    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    np.testing.assert_array_equal(duplicate_groups(rows), first[inverse.ravel()])
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_jobs_change_nothing_but_the_time(backend):
+    X = two_moons(400)
+    model = small_vae().fit(X)
+    results = []
+    for n_jobs in (1, 2):
+        with joblib.parallel_config(backend=backend, n_jobs=n_jobs):
+            results.append(
+                (
+                    model.score_samples(X),
+                    model.transform(X),
+                    model.sample(9000, random_state=0),
+                    model.sample_like(X[:2], 9000, random_state=0),
+                )
+            )
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
+def test_jobs_on_a_dask_cluster():
+    distributed = pytest.importorskip("distributed")
+    X = two_moons(400)
+    model = small_vae().fit(X)
+    expected = model.score_samples(X)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-6)
