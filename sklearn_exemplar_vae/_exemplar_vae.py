@@ -31,6 +31,7 @@ from .engine.model import PRIORS, build_model
 from .engine.networks import NETWORKS
 from .engine.training import Schedule
 from .engine.training_rows import StoredRows, TrainingRows
+from .engine.workers import current_workers
 
 # Epochs of KL warm-up for a network that starts from nothing.
 DEFAULT_KL_WARMUP = 3
@@ -55,6 +56,9 @@ class ExemplarVAE(BaseExemplarDensity):
     on it.
 
     Columns are standardised inside; log-densities are in the units of X.
+
+    Where the processes of a torch.distributed group call fit with the same X, each trains on its
+    share of every batch, all codes are every process's exemplars, and all end with one model.
 
     Parameters
     ----------
@@ -312,9 +316,10 @@ class ExemplarVAE(BaseExemplarDensity):
                 X, weights = X[kept], weights[kept]
             # One draw from the random state: a RandomState used in two fits gives two fits.
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            self.device_ = str(choose_device(self.device))
+            seed = int(current_workers().agree(torch.tensor(seed, device=self.device_)))
             generator = torch.Generator().manual_seed(seed)
             groups = duplicate_groups(X)
-            self.device_ = str(choose_device(self.device))
             if goes_on:
                 self._check_warm_start()
                 self._check_domain(X)

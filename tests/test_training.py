@@ -34,13 +34,12 @@ def test_training_bound_is_the_evidence_lower_bound(prior):
     rows = torch.randn(12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     excluded = torch.eye(12, dtype=torch.bool)[:5]
     log_weights = torch.linspace(-1, 1, 12, dtype=torch.float64)
-    noise = torch.Generator().manual_seed(2)
-    bound = model.training_bound(rows, 5, log_weights, excluded, None, 0.3, noise)
+    noise = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    bound = model.training_bound(rows, noise, log_weights, excluded, None, 0.3)
 
     mean, log_variance = model.network.encode(rows)
     posterior = torch.distributions.Normal(mean[:5], torch.exp(0.5 * log_variance[:5]))
-    drawn = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    codes = mean[:5] + posterior.stddev * drawn
+    codes = mean[:5] + posterior.stddev * noise
     scale = model.likelihood.variance.sqrt()
     decoder = torch.distributions.Normal(model.network.decode(codes), scale)
     if prior == "gaussian":
@@ -371,7 +370,9 @@ def test_evidence_lower_bound_is_below_the_log_density():
     draws = torch.Generator().manual_seed(0)
     with torch.no_grad():
         bounds = [
-            model.training_bound(rows, 30, exemplars.log_weights, None, None, 1.0, draws)
+            model.training_bound(
+                rows, torch.randn(30, 3, generator=draws), exemplars.log_weights, None, None, 1.0
+            )
             for _ in range(400)
         ]
     difference = elbo.mean(0) - torch.stack(bounds).mean(0)

@@ -9,6 +9,7 @@ import torch
 
 from .retrieval import build_retrieval
 from .training_rows import TrainingRows
+from .workers import current_workers
 
 # Candidates fetched for each one that should remain once copies of the row, and what the draw of M
 # exemplars leaves out, are dropped.
@@ -56,6 +57,7 @@ class Candidates:
         self.weights, self.leave_one_out = data.weights, leave_one_out
         _, self.groups = torch.unique(data.groups, return_inverse=True)
         self.n_exemplars, self.n_neighbors, self.retrieval = n_exemplars, n_neighbors, retrieval
+        self.workers = current_workers()
         self.nearest = self.codes = None
         self.batch_of_row = torch.zeros(
             len(data.rows), dtype=torch.int32, device=data.weights.device
@@ -64,7 +66,8 @@ class Candidates:
 
     def start_epoch(self, codes: torch.Tensor, generator: torch.Generator) -> None:
         """Draw the epoch's exemplars; retrieve anew if the rows' ``codes`` (n, d) have drifted."""
-        if self.nearest is None or self._drift(codes) > MAX_DRIFT:
+        is_stale = self.nearest is None or self._drift(codes) > MAX_DRIFT
+        if self.workers.agree(torch.tensor(is_stale, device=codes.device)):
             self._retrieve(codes, generator)
         n_rows = len(codes)
         # One more than M: a row among them leaves itself out.
@@ -100,7 +103,7 @@ class Candidates:
         n_fetched = min(len(codes), 1 + math.ceil(OVER_FETCH * self.n_neighbors / share))
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
         index = build_retrieval(self.retrieval, codes, n_fetched, seed)
-        self.nearest, self.codes = index.graph(n_fetched).int(), codes
+        self.nearest, self.codes = self.workers.agree(index.graph(n_fetched).int()), codes
         furthest = codes[self.nearest[:, -1].long()]
         self.reach = torch.linalg.vector_norm(furthest - codes, dim=1).mean()
 

@@ -16,6 +16,7 @@ from .refit import exemplars_of, refit_bandwidth, refit_bandwidth_without_held_o
 from .scoring import importance_noise, log_density
 from .training import Schedule, train
 from .training_rows import TrainingRows
+from .workers import current_workers
 
 # Samples a held-out row is scored with at every epoch: enough to rank epochs by.
 VALIDATION_SAMPLES = 16
@@ -66,6 +67,8 @@ def fit(
     FloatingPointError
         If training diverged before there were weights to keep.
     """
+    workers = current_workers()
+    workers.agree_on_model(model)
     start = best = copy.deepcopy(model) if keep_start else None
     best_scores, best_mean, since_best = None, -math.inf, 0
     converged = stopping is None or schedule.n_epochs == 0
@@ -123,6 +126,7 @@ def fit(
         model.load_state_dict(best.state_dict())
     if stopping is None and bounds and schedule.n_exemplars < len(data.rows) - 1:
         refit_bandwidth_without_held_out_rows(model, data, generator.initial_seed())
+    workers.agree_on_model(model)
     best_score = None if stopping is None else best_mean
     return History(bounds, validation_scores, best_score, converged)
 
@@ -138,7 +142,7 @@ def is_sound(model: ExemplarModel, data: TrainingRows, schedule: Schedule) -> bo
 def held_out_scores(model, exemplars: Exemplars, stopping: Stopping) -> torch.Tensor:
     """Log-density (n,) of the held-out rows with the training rows as exemplars."""
     noise = importance_noise(VALIDATION_SAMPLES, exemplars.codes.shape[1], stopping.seed)
-    return log_density(model, stopping.rows, exemplars, noise)
+    return current_workers().agree(log_density(model, stopping.rows, exemplars, noise))
 
 
 def surely_better(scores, start_scores, weights) -> bool:

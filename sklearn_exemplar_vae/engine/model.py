@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from .kde_start import KernelStart
 from .likelihoods import BernoulliLikelihood, GaussianLikelihood
 from .networks import NETWORKS
-from .priors import ExemplarPrior, Exemplars, GaussianPrior, normal_log_prob, randn_like
+from .priors import ExemplarPrior, Exemplars, GaussianPrior, normal_log_prob
 
 PRIORS = {"exemplar": ExemplarPrior, "gaussian": GaussianPrior}
 
@@ -29,24 +31,34 @@ class ExemplarModel(nn.Module):
     def training_bound(
         self,
         rows: torch.Tensor,
-        n_batch: int,
+        noise: torch.Tensor,
         log_weights: torch.Tensor,
         excluded: torch.Tensor | None,
         log_totals: torch.Tensor | None,
         kl_weight: float,
-        generator: torch.Generator,
+        gather: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """The evidence lower bound of the first ``n_batch`` rows, (n_batch,), in nats.
+        """The evidence lower bound of the first n of ``rows``, (n,), in nats.
 
-        All ``rows`` are the exemplars; those ``excluded`` (n_batch, M) are left out row by row. A
-        row with no exemplar left has bound minus infinity. ``log_totals``: see
-        `log_mixture_density`.
+        Parameters
+        ----------
+        rows : tensor of shape (m, D)
+            All of them are exemplars.
+        noise : tensor of shape (n, d), standard normal, that perturbs the codes.
+        log_weights : tensor of shape (M,), of the exemplars.
+        excluded : boolean tensor of shape (n, M) or None
+            Exemplars left out row by row. A row with none left has bound minus infinity.
+        log_totals : tensor of shape (n,) or None, see `log_mixture_density`.
+        kl_weight : float
+        gather : callable or None
+            Makes of the codes of ``rows`` those of all M exemplars, where other processes have
+            some.
         """
         mean, log_variance = self.network.encode(rows)
-        exemplars = Exemplars(mean, log_weights)
-        mean, log_variance = mean[:n_batch], log_variance[:n_batch]
-        codes = mean + torch.exp(0.5 * log_variance) * randn_like(mean, generator)
-        reconstruction = self.likelihood.log_prob(self.network.decode(codes), rows[:n_batch])
+        exemplars = Exemplars(mean if gather is None else gather(mean), log_weights)
+        mean, log_variance = mean[: len(noise)], log_variance[: len(noise)]
+        codes = mean + torch.exp(0.5 * log_variance) * noise
+        reconstruction = self.likelihood.log_prob(self.network.decode(codes), rows[: len(noise)])
         log_q = normal_log_prob(codes, mean, log_variance)
         log_p = self.prior.log_prob(codes, exemplars, excluded, log_totals)
         return reconstruction - kl_weight * (log_q - log_p)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from .model import ExemplarModel
 from .refit import refit_bandwidth_without_held_out_rows
 from .scoring import encode
 from .training_rows import TrainingRows
+from .workers import current_workers
 
 # Adam's memory of squared gradients, 100 steps. The usual 1000 remembers the large gradients of the
 # first epochs for too much of a short training.
@@ -70,6 +72,9 @@ def train(
 
     A caller that stops listening stops the training. The bound of a diverged pass is not finite.
 
+    Where several processes train together, with the same arguments, a batch is as many times larger
+    and each has its share of it; the codes are everybody's exemplars.
+
     Parameters
     ----------
     model : ExemplarModel on the device of ``data``
@@ -79,9 +84,12 @@ def train(
         Orders the rows and draws exemplars; the noise too, where the device is the CPU.
     """
     device = data.weights.device
-    noise = generator
+    workers = current_workers()
+    noise = row_noise = generator
     if device.type != "cpu":
-        noise = torch.Generator(device).manual_seed(generator.initial_seed())
+        noise = row_noise = torch.Generator(device).manual_seed(generator.initial_seed())
+    if workers.size > 1:  # each draws its own rows anew, and all draw the codes' noise alike
+        row_noise = torch.Generator(device).manual_seed(generator.initial_seed() + 1 + workers.rank)
     averaged = copy.deepcopy(model)
     averages = [parameter.data for parameter in averaged.parameters()]
     current = [parameter.data for parameter in model.parameters()]
@@ -101,10 +109,11 @@ def train(
                 candidates = Candidates(data, *schedule.retrieved[1:], schedule.leave_one_out)
                 # Learned with few exemplars, the bandwidth is too wide for many.
                 refit_bandwidth_without_held_out_rows(averaged, data, generator.initial_seed())
+                workers.agree_on_model(averaged)
                 model.prior.load_state_dict(averaged.prior.state_dict())
             candidates.start_epoch(encode(averaged, data.rows), generator)
             growth = 1
-        n_batches = math.ceil(n_rows / (growth * schedule.batch_size))
+        n_batches = math.ceil(n_rows / (growth * workers.size * schedule.batch_size))
         # Batches of one size, to a row: a last batch of three would be a draw of two exemplars.
         for index, batch in enumerate(order.tensor_split(n_batches)):
             epochs_before = number - 1 + index / n_batches
@@ -117,15 +126,22 @@ def train(
                 exemplars = candidates.of_batch(batch)
             else:
                 exemplars = drawn_exemplars(batch, n_rows, schedule.n_exemplars, generator)
-            bound = _batch_bound(model, data, batch, exemplars, schedule, kl_weight, noise)
+            codes_noise = torch.randn(
+                len(batch), model.network.n_components, generator=noise, device=device
+            )
+            bound = _batch_bound(
+                model, data, batch, exemplars, schedule, kl_weight, codes_noise, row_noise, workers
+            )
             optimiser.zero_grad()
             (-bound / len(batch)).backward()
+            workers.add([p.grad for p in model.parameters() if p.grad is not None])
             scale_to_unit_norm(model.parameters())
             optimiser.step()
             step += 1
             memory = min(MAX_AVERAGING_DECAY, step / (9 + step)) ** growth
             torch._foreach_lerp_(averages, current, 1 - memory)
             total += bound.detach()
+        workers.add([total])
         yield Epoch(number, (total / data.weights.sum()).item(), averaged)
 
 
@@ -135,24 +151,34 @@ def drawn_exemplars(batch, n_rows: int, n_exemplars: int, generator) -> BatchExe
     return BatchExemplars(seen, absent=None, log_totals=None)
 
 
-def _batch_bound(model, data, batch, exemplars, schedule, kl_weight, noise) -> torch.Tensor:
-    """The weighted sum of the bounds of the rows ``batch``."""
+def _batch_bound(
+    model, data, batch, exemplars, schedule, kl_weight, codes_noise, row_noise, workers
+) -> torch.Tensor:
+    """The weighted sum of the bounds of this process's share of the rows ``batch``."""
     seen, absent, log_totals = exemplars
-    weights = data.weights[batch]
-    excluded = absent if absent is None else absent[None].expand(len(batch), -1)
+    others = seen[len(batch) :]
+    own_rows = workers.share(batch)
+    weights = data.weights[own_rows]
+    excluded = None if absent is None else absent[None].expand(len(own_rows), -1)
     if schedule.leave_one_out and model.prior.needs_exemplars:
-        own = own_exemplars(data.groups[batch], data.groups[seen])
+        own = own_exemplars(data.groups[own_rows], data.groups[seen])
         excluded = own if excluded is None else own | excluded
     if excluded is not None:
         # A row whose every exemplar is a copy of itself has no bound: it is skipped.
         lonely = excluded.all(1)
         weights = weights.masked_fill(lonely, 0.0)
         excluded = excluded & ~lonely[:, None]
-    rows = model.likelihood.training_rows(data.rows[seen], noise)
-    log_weights = data.weights[seen].log()
+    rows = data.rows[torch.cat([own_rows, workers.share(others)])]
+    rows = model.likelihood.training_rows(rows, row_noise)
     with torch.autocast(rows.device.type, schedule.autocast, enabled=schedule.autocast is not None):
         bound = model.training_bound(
-            rows, len(batch), log_weights, excluded, log_totals, kl_weight, noise
+            rows,
+            workers.share(codes_noise),
+            data.weights[seen].log(),
+            excluded,
+            None if log_totals is None else workers.share(log_totals),
+            kl_weight,
+            partial(workers.gather, n_batch=len(batch), n_others=len(others)),
         )
     return (weights * bound).sum()
 

@@ -71,6 +71,7 @@ class MLPNetwork(nn.Module):
     ) -> None:
         super().__init__()
         sizes = tuple(hidden_layer_sizes)
+        self.n_components = n_components
         # Numbers a row puts in memory on its way through; gated layers are twice as wide inside.
         self.width = 2 * (n_features + n_components) + 3 * sum(sizes)
         self.encoder = _gated_layers((n_features, *sizes), generator)

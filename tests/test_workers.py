@@ -1,0 +1,67 @@
+"""Two processes that train together against one with the doubled batch."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from _models import small_vae, two_moons
+from torch import distributed, multiprocessing
+
+from sklearn_exemplar_vae.engine.workers import Workers, current_workers, share_sizes
+
+N_WORKERS = 2
+PLANS = {
+    "in-batch": {"n_exemplars": "batch"},
+    "drawn": {"n_exemplars": 130},
+    "retrieved": {"n_exemplars": 200, "n_neighbors": 3, "retrieval": "exact"},
+    "grown, then retrieved": {"n_exemplars": "batch", "n_neighbors": 3, "retrieval": "exact"},
+    "gaussian": {"prior": "gaussian"},
+    "held out": {"n_exemplars": "batch", "early_stopping": True},
+}
+X = two_moons(301).astype(np.float32)
+
+
+def fit(plan, batch_size):
+    defaults = {"early_stopping": False, "batch_size": batch_size, "max_iter": 12}
+    return small_vae(**(defaults | plan)).fit(X, sample_weight=np.linspace(0.5, 2, len(X)))
+
+
+def work(rank, folder):
+    """What each process does: every fit, and what came of it into a file."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=N_WORKERS
+    )
+    models = {name: fit(plan, 40) for name, plan in PLANS.items()}
+    with open(f"{folder}/{rank}.pickle", "wb") as file:
+        pickle.dump(models, file)
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def models_of_workers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workers")
+    multiprocessing.spawn(work, (str(folder),), nprocs=N_WORKERS)
+    return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(N_WORKERS)]
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_two_workers_are_one_with_the_doubled_batch(models_of_workers, name):
+    first, second = (models[name] for models in models_of_workers)
+    np.testing.assert_array_equal(first.score_samples(X), second.score_samples(X))
+    alone = fit(PLANS[name], N_WORKERS * 40)
+    assert first.n_iter_ == alone.n_iter_
+    np.testing.assert_allclose(first.loss_curve_, alone.loss_curve_, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(first.score_samples(X), alone.score_samples(X), atol=0.05)
+
+
+def test_a_process_is_alone_without_a_group():
+    assert current_workers() == Workers(0, 1)
+
+
+def test_shares_are_all_rows_in_order():
+    rows = torch.arange(11)
+    shares = [Workers(rank, 3).share(rows) for rank in range(3)]
+    assert torch.equal(torch.cat(shares), rows)
+    assert [len(share) for share in shares] == share_sizes(11, 3)
