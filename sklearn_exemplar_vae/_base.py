@@ -32,6 +32,7 @@ from ._rows import (
     over_rows,
     torch_dtype,
 )
+from .engine.cells import Cells
 from .engine.devices import choose_device
 from .engine.model import ExemplarModel
 from .engine.priors import Exemplars
@@ -40,6 +41,8 @@ from .engine.scoring import encode, importance_noise, log_density
 
 # Neighbours of an exemplar that an approximate index keeps: pynndescent's own default.
 INDEX_NEIGHBORS = 30
+# Attributes made from the exemplars where they are first asked for.
+SEARCHES = ("_index", "_cells_by_dtype")
 
 
 class BaseExemplarDensity(
@@ -85,15 +88,25 @@ class BaseExemplarDensity(
         """
         X = self._check_rows(X)
         self._check_count("n_importance_samples", self.n_importance_samples)
-        return np.concatenate(over_rows(self._score_part, X))
+        cells = None
+        if self.rtol > 0 and self._model.prior.needs_exemplars:
+            cells = self._cells(torch_dtype(float_dtype(X)))
+        return np.concatenate(over_rows(partial(self._score_part, cells=cells), X))
 
-    def _score_part(self, X) -> np.ndarray:
+    def _score_part(self, X, cells: Cells | None) -> np.ndarray:
         model, exemplars = self._model_as(float_dtype(X))
-        noise = importance_noise(
-            self.n_importance_samples, exemplars.codes.shape[1], self._score_seed
-        )
-        log_densities = log_density(model, self._to_model(X), exemplars, noise)
+        noise = importance_noise(self.n_importance_samples, self.n_components_, self._score_seed)
+        exemplars = exemplars if cells is None else cells
+        log_densities = log_density(model, self._to_model(X), exemplars, noise, self.rtol)
         return log_densities.cpu().numpy() + self._log_jacobian()
+
+    def _cells(self, dtype: torch.dtype) -> Cells:
+        """The exemplars in cells, made when they are first asked for."""
+        made = vars(self).setdefault("_cells_by_dtype", {})
+        if dtype not in made:
+            exemplars = Exemplars(*(tensor.to(dtype) for tensor in self._exemplars))
+            made[dtype] = Cells(exemplars, self._score_seed)
+        return made[dtype]
 
     def score(self, X, y=None):
         """Compute the total log-likelihood of rows, as `KernelDensity` does.
@@ -285,7 +298,7 @@ class BaseExemplarDensity(
         )
         self._exemplar_rows = np.concatenate([self._exemplar_rows, rows])
         self.n_exemplars_ = len(self._exemplar_rows)
-        vars(self).pop("_index", None)
+        self._forget_searches()
         return self
 
     # ---------------------------------------------------------- for subclasses
@@ -326,9 +339,14 @@ class BaseExemplarDensity(
     def _keep_exemplars(self, X, weights, rows, n_rows: int) -> None:
         """Make X the exemplars: the ``rows`` of positive weight among ``n_rows`` of fit."""
         self._exemplars = self._make_exemplars(X, weights, torch_dtype(float_dtype(X)))
-        vars(self).pop("_index", None)
+        self._forget_searches()
         self._exemplar_rows, self._n_rows_seen = rows, n_rows
         self.n_exemplars_ = len(rows)
+
+    def _forget_searches(self) -> None:
+        """What was made from exemplars that are no longer all."""
+        for name in SEARCHES:
+            vars(self).pop(name, None)
 
     @staticmethod
     def _check_count(name: str, value) -> None:
@@ -394,7 +412,8 @@ class BaseExemplarDensity(
         if "_model" in state:
             state["_model"] = copy.deepcopy(state["_model"]).cpu()
             state["_exemplars"] = Exemplars(*(tensor.cpu() for tensor in state["_exemplars"]))
-            state.pop("_index", None)  # made again where it is asked for
+            for name in SEARCHES:  # made again where they are asked for
+                state.pop(name, None)
         return state
 
     def __setstate__(self, state):

@@ -108,6 +108,12 @@ class ExemplarVAE(BaseExemplarDensity):
         training starts from a density estimate, else 3.
     n_importance_samples : int, default=32
         Samples S in `score_samples`. May be changed after fit.
+    rtol : float, default=0
+        Relative tolerance of the densities of `score_samples`, which in their logarithms is as many
+        nats: 0 sums over all exemplars. With 0.01, say, a row leaves out those that are so far from
+        it that together they cannot add more than that, so that a score takes time in proportion
+        to the square root of the number of exemplars where they lie in clusters. Worth it from some
+        hundred thousand exemplars on. May be changed after fit.
     batch_size : int or "auto", default="auto"
         Rows of a step; "auto" is ``min(250, n_samples)``. At most M + 1 with an int `n_exemplars`.
     learning_rate_init : float, default=0.001
@@ -210,6 +216,7 @@ class ExemplarVAE(BaseExemplarDensity):
         ],
         "kl_warmup": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
+        "rtol": [Interval(Real, 0, 1, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -239,6 +246,7 @@ class ExemplarVAE(BaseExemplarDensity):
         bandwidth="loo",
         kl_warmup="auto",
         n_importance_samples=32,
+        rtol=0.0,
         batch_size="auto",
         learning_rate_init=0.001,
         max_iter=100,
@@ -264,6 +272,7 @@ class ExemplarVAE(BaseExemplarDensity):
         self.bandwidth = bandwidth
         self.kl_warmup = kl_warmup
         self.n_importance_samples = n_importance_samples
+        self.rtol = rtol
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter

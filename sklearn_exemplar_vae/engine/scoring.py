@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
 
+from .cells import CellProposal, Cells
 from .model import ExemplarModel
 from .priors import Exemplars, normal_log_prob
 
@@ -55,25 +57,36 @@ def importance_noise(n_samples: int, n_components: int, seed: int) -> Importance
 
 @torch.no_grad()
 def log_density(
-    model: ExemplarModel, rows: torch.Tensor, exemplars: Exemplars, noise: ImportanceNoise
+    model: ExemplarModel,
+    rows: torch.Tensor,
+    exemplars: Exemplars | Cells,
+    noise: ImportanceNoise,
+    rtol: float = 0.0,
 ) -> torch.Tensor:
     """Importance-weighted log p(x), (n,), in nats.
 
     ``log 1/S sum_s p(x | z_s) p(z_s | X) / q(z_s | x)`` (Burda et al. 2016), with the prior's own
-    proposal in the place of q. In expectation it is a lower bound that rises with S.
+    proposal in the place of q. In expectation it is a lower bound that rises with S. Exemplars in
+    cells are summed up to the relative tolerance ``rtol``, others all.
     """
+    if isinstance(exemplars, Cells):
+        log_bandwidth = model.prior.log_bandwidth
+        n_terms = len(exemplars.centres)
+        propose = partial(CellProposal, cells=exemplars, log_bandwidth=log_bandwidth, rtol=rtol)
+    else:
+        n_terms, propose = len(exemplars.codes), partial(model.prior.proposal, exemplars=exemplars)
     normals = noise.normals.to(rows)
     uniforms = noise.uniforms.to(rows.device)
     log_weights = [
-        _log_mean_weights(model, rows[part], exemplars, normals, uniforms)
-        for part in row_chunks(len(rows), 4 * len(exemplars.codes) + model.network.width)
+        _log_mean_weights(model, rows[part], propose, normals, uniforms)
+        for part in row_chunks(len(rows), 4 * n_terms + model.network.width)
     ]
     return torch.cat(log_weights)
 
 
-def _log_mean_weights(model, rows, exemplars, normals, uniforms) -> torch.Tensor:
+def _log_mean_weights(model, rows, propose, normals, uniforms) -> torch.Tensor:
     mean, log_variance = model.network.encode(rows)
-    proposal = model.prior.proposal(mean, log_variance, exemplars)
+    proposal = propose(mean, log_variance)
     totals = []
     for part in row_chunks(len(normals), len(rows) * model.network.width):
         codes = proposal.draw(normals[part], uniforms[part])

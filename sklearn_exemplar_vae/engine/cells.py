@@ -1,0 +1,162 @@
+r"""Importance sampling among very many exemplars: what is far from a row is bounded, not summed.
+
+Exemplars are kept in cells of neighbours. By the triangle inequality no exemplar of a cell with
+centre c and radius r is closer to a row's m, in the row's own metric, than ``||m - c|| - r`` times
+the metric's largest scale. A row sums over the cells that could matter, and leaves out those which
+together could not add more than ``rtol`` of the sum.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .priors import Exemplars, invert_cumulative, shifted_exp
+from .retrieval import ExactRetrieval
+
+# Rounds of Lloyd's k-means: cells need to be small, not best.
+N_ROUNDS = 4
+# Cells summed before the others are judged: their sum is what a bound is compared with.
+N_FIRST = 4
+
+
+class Cells:
+    """Exemplars sorted into about sqrt(N) cells by k-means of their codes.
+
+    Parameters
+    ----------
+    exemplars : Exemplars, N of them
+    seed : int
+    """
+
+    def __init__(self, exemplars: Exemplars, seed: int) -> None:
+        codes, log_weights = exemplars
+        n_cells = math.isqrt(len(codes) - 1) + 1
+        generator = torch.Generator().manual_seed(seed)
+        first = torch.randperm(len(codes), generator=generator)[:n_cells].to(codes.device)
+        centres = codes[first]
+        for _ in range(N_ROUNDS):
+            cell_of = ExactRetrieval(centres).query(codes, 1)[1][:, 0]
+            sums = torch.zeros_like(centres).index_add_(0, cell_of, codes)
+            counts = torch.bincount(cell_of, minlength=n_cells)
+            centres = torch.where(
+                counts[:, None] > 0, sums / counts[:, None].clamp_min(1).to(sums), centres
+            )
+        order = cell_of.argsort(stable=True)
+        self.exemplars = Exemplars(codes[order], log_weights[order])
+        self.sizes = counts.tolist()
+        self.starts = [0, *torch.tensor(self.sizes).cumsum(0).tolist()]
+        self.centres = centres
+        distances = torch.linalg.vector_norm(codes - centres[cell_of], dim=1)
+        self.radii = torch.zeros_like(centres[:, 0]).index_reduce_(0, cell_of, distances, "amax")
+        weights = torch.zeros(n_cells, dtype=torch.float64, device=codes.device)
+        weights.index_add_(0, cell_of, log_weights.double().exp())
+        self.log_weights = weights.log().to(codes)
+
+    def members(self, cell: int) -> Exemplars:
+        part = slice(self.starts[cell], self.starts[cell + 1])
+        return Exemplars(*(tensor[part] for tensor in self.exemplars))
+
+
+class CellProposal:
+    """`ExemplarProposal` over the cells that matter to a row.
+
+    Its normaliser Z(x) is low by at most a share ``rtol`` of itself, and so is the density it
+    estimates where q(z | x) is the posterior: at a density estimate's start exactly, and elsewhere
+    as nearly as training made it so.
+
+    Parameters
+    ----------
+    mean, log_variance : tensors of shape (n, d), of q(z | x).
+    cells : Cells
+    log_bandwidth : scalar tensor, log s.
+    rtol : float, positive
+    """
+
+    def __init__(self, mean, log_variance, cells: Cells, log_bandwidth, rtol: float) -> None:
+        prior_precision = torch.exp(-2 * log_bandwidth)
+        self.mean, self.cells = mean, cells
+        self.precision = (torch.exp(-log_variance) - prior_precision).clamp_min(0)
+        self.variance = 1 / (self.precision + prior_precision)
+        self.shrinkage = self.variance * self.precision
+        self.metric = prior_precision * self.shrinkage
+        self.log_normaliser = 0.5 * torch.log(self.variance * prior_precision).sum(1)
+        log_upper = self._upper_bounds()
+        self.log_sums = torch.full_like(log_upper, -math.inf)
+        n_first = min(N_FIRST, log_upper.shape[1])
+        is_first = torch.zeros_like(log_upper, dtype=torch.bool)
+        is_first.scatter_(1, log_upper.topk(n_first).indices, True)
+        self._sum_cells(is_first)
+        matters = self._cells_that_matter(log_upper, is_first, rtol)
+        self._sum_cells(matters)
+        terms, largest = shifted_exp(self.log_sums)
+        # shifted_exp counts far terms as negligible, not as nothing; what is left out is nothing.
+        terms = terms.masked_fill(self.log_sums == -math.inf, 0)
+        self.cumulative = terms.double().cumsum(1)
+        log_sums = self.cumulative[:, -1].log().to(mean) + largest[:, 0]
+        self.log_evidence = log_sums - torch.logsumexp(cells.log_weights, 0)
+
+    def draw(self, noise: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+        """Codes (n, S, d): a cell and an exemplar of it by ``uniforms``, a normal by ``noise``."""
+        chosen = self._draw_exemplars(uniforms)
+        centres = chosen + self.shrinkage[:, None] * (self.mean[:, None] - chosen)
+        return centres + self.variance.sqrt()[:, None] * noise
+
+    def log_ratio(self, codes: torch.Tensor) -> torch.Tensor:
+        """log p(z | X) - log q~(z | x) = log Z(x) - log g(z), (n, S), at codes (n, S, d)."""
+        squares = self.precision[:, None] * (codes - self.mean[:, None]) ** 2
+        return self.log_evidence[:, None] + 0.5 * squares.sum(-1)
+
+    def _squares(self, rows, codes: torch.Tensor) -> torch.Tensor:
+        """Squared distances, (n, N), of the means of ``rows`` to codes, each in its own metric."""
+        centre = codes.mean(0)
+        codes, mean, metric = codes - centre, self.mean[rows] - centre, self.metric[rows]
+        squares = metric @ (codes**2).T - 2 * (metric * mean) @ codes.T
+        return (squares + (metric * mean**2).sum(1, keepdim=True)).clamp_min(0)
+
+    def _log_overlap(self, rows, members: Exemplars) -> torch.Tensor:
+        squares = self._squares(rows, members.codes)
+        return members.log_weights + self.log_normaliser[rows, None] - 0.5 * squares
+
+    def _upper_bounds(self) -> torch.Tensor:
+        """What each cell adds to a row's sum at most, its logarithm, (n, C)."""
+        distances = self._squares(slice(None), self.cells.centres).sqrt()
+        scale = self.metric.amax(1, keepdim=True).sqrt()
+        nearest = (distances - scale * self.cells.radii).clamp_min(0)
+        return self.cells.log_weights + self.log_normaliser[:, None] - 0.5 * nearest**2
+
+    def _sum_cells(self, wanted: torch.Tensor) -> None:
+        """Sum each cell for the rows that want it."""
+        for cell in wanted.any(0).nonzero()[:, 0].tolist():
+            if self.cells.sizes[cell] == 0:
+                continue
+            rows = wanted[:, cell].nonzero()[:, 0]
+            log_terms = self._log_overlap(rows, self.cells.members(cell))
+            self.log_sums[rows, cell] = torch.logsumexp(log_terms, 1)
+
+    def _cells_that_matter(self, log_upper, is_first, rtol: float) -> torch.Tensor:
+        """Boolean (n, C): all but those that together are below ``rtol`` of what is summed."""
+        at_least = torch.logsumexp(self.log_sums, 1, keepdim=True)
+        log_upper = log_upper.masked_fill(is_first, -math.inf)
+        ascending, order = log_upper.sort(1)
+        is_small = ascending.logcumsumexp(1) <= at_least + math.log(rtol)
+        return ~torch.zeros_like(is_first).scatter_(1, order, is_small) & ~is_first
+
+    def _draw_exemplars(self, uniforms: torch.Tensor) -> torch.Tensor:
+        """Codes (n, S, d) of exemplars, each by its share of the row's sum."""
+        cell_of = invert_cumulative(self.cumulative, uniforms)
+        below = torch.nn.functional.pad(self.cumulative, (1, 0)).gather(1, cell_of)
+        within = self.cumulative.gather(1, cell_of) - below
+        levels = uniforms * self.cumulative[:, -1:] - below
+        shares = (levels / within).clamp(0, 1)
+        chosen = self.mean.new_empty(*cell_of.shape, self.mean.shape[1])
+        for cell in cell_of.unique().tolist():
+            rows, samples = (cell_of == cell).nonzero(as_tuple=True)
+            own_rows, position = rows.unique(return_inverse=True)
+            members = self.cells.members(cell)
+            terms, _ = shifted_exp(self._log_overlap(own_rows, members))
+            cumulative = terms.double().cumsum(1)[position]
+            picked = invert_cumulative(cumulative, shares[rows, samples][:, None])[:, 0]
+            chosen[rows, samples] = members.codes[picked]
+        return chosen
