@@ -71,12 +71,12 @@ def test_the_minibatch_grows():
 def test_batches_seen(monkeypatch, in_batch, largest):
     data, sizes = make_data(80), []
 
-    def spy(model, data, batch, *rest):
+    def spy(self, batch, *rest):
         sizes.append(len(batch))
-        return batch_bound(model, data, batch, *rest)
+        return step(self, batch, *rest)
 
-    batch_bound = training._batch_bound
-    monkeypatch.setattr(training, "_batch_bound", spy)
+    step = training.Trainer.step
+    monkeypatch.setattr(training.Trainer, "step", spy)
     schedule = Schedule(20, 10, 1e-3, 0, 9, True, in_batch=in_batch)
     for _ in train(torch_model(), data, schedule, torch.Generator()):
         pass

@@ -83,21 +83,8 @@ def train(
     generator : torch.Generator, on the CPU
         Orders the rows and draws exemplars; the noise too, where the device is the CPU.
     """
-    device = data.weights.device
-    workers = current_workers()
-    noise = row_noise = generator
-    if device.type != "cpu":
-        noise = row_noise = torch.Generator(device).manual_seed(generator.initial_seed())
-    if workers.size > 1:  # each draws its own rows anew, and all draw the codes' noise alike
-        row_noise = torch.Generator(device).manual_seed(generator.initial_seed() + 1 + workers.rank)
-    averaged = copy.deepcopy(model)
-    averages = [parameter.data for parameter in averaged.parameters()]
-    current = [parameter.data for parameter in model.parameters()]
-    optimiser = torch.optim.Adam(
-        model.parameters(), schedule.learning_rate, betas=(0.9, SQUARES_DECAY), fused=True
-    )
-    n_rows = len(data.rows)
-    step = 0
+    trainer = Trainer(model, data, schedule, generator)
+    device, n_rows, n_workers = data.weights.device, len(data.rows), trainer.workers.size
     candidates = None
     for number in range(1, schedule.n_epochs + 1):
         total = torch.zeros((), device=device)
@@ -107,80 +94,112 @@ def train(
         if schedule.retrieved is not None and number > schedule.retrieved.start * schedule.n_epochs:
             if candidates is None:
                 candidates = Candidates(data, *schedule.retrieved[1:], schedule.leave_one_out)
-                # Learned with few exemplars, the bandwidth is too wide for many.
-                refit_bandwidth_without_held_out_rows(averaged, data, generator.initial_seed())
-                workers.agree_on_model(averaged)
-                model.prior.load_state_dict(averaged.prior.state_dict())
-            candidates.start_epoch(encode(averaged, data.rows), generator)
+                trainer.refit_bandwidth()
+            candidates.start_epoch(encode(trainer.averaged, data.rows), generator)
             growth = 1
-        n_batches = math.ceil(n_rows / (growth * workers.size * schedule.batch_size))
+        n_batches = math.ceil(n_rows / (growth * n_workers * schedule.batch_size))
         # Batches of one size, to a row: a last batch of three would be a draw of two exemplars.
         for index, batch in enumerate(order.tensor_split(n_batches)):
             epochs_before = number - 1 + index / n_batches
             epochs_after = number - 1 + (index + 1) / n_batches
-            for group in optimiser.param_groups:
-                decay = cosine_decay(epochs_before / schedule.n_epochs)
-                group["lr"] = schedule.learning_rate * decay
+            rate = schedule.learning_rate * cosine_decay(epochs_before / schedule.n_epochs)
             kl_weight = min(1.0, epochs_after / max(schedule.kl_warmup, 1 / n_batches))
             if candidates is not None:
                 exemplars = candidates.of_batch(batch)
             else:
                 exemplars = drawn_exemplars(batch, n_rows, schedule.n_exemplars, generator)
-            codes_noise = torch.randn(
-                len(batch), model.network.n_components, generator=noise, device=device
+            total += trainer.step(batch, exemplars, kl_weight, rate, growth)
+        trainer.workers.add([total])
+        yield Epoch(number, (total / data.weights.sum()).item(), trainer.averaged)
+
+
+class Trainer:
+    """A model, its optimiser and its averaged weights, one step at a time.
+
+    Parameters as in `train`.
+    """
+
+    def __init__(self, model, data, schedule: Schedule, generator: torch.Generator) -> None:
+        self.model, self.data, self.schedule = model, data, schedule
+        self.workers = current_workers()
+        self.seed = generator.initial_seed()
+        device = data.weights.device
+        self.noise = self.row_noise = generator
+        if device.type != "cpu":
+            self.noise = self.row_noise = torch.Generator(device).manual_seed(self.seed)
+        if self.workers.size > 1:  # each draws its own rows anew, and all draw the codes' noise
+            self.row_noise = torch.Generator(device).manual_seed(self.seed + 1 + self.workers.rank)
+        self.averaged = copy.deepcopy(model)
+        self._averages = [parameter.data for parameter in self.averaged.parameters()]
+        self._current = [parameter.data for parameter in model.parameters()]
+        self._optimiser = torch.optim.Adam(
+            model.parameters(), schedule.learning_rate, betas=(0.9, SQUARES_DECAY), fused=True
+        )
+        self._n_steps = 0
+
+    def step(
+        self, batch, exemplars: BatchExemplars, kl_weight: float, learning_rate: float, growth: int
+    ) -> torch.Tensor:
+        """Follow the gradient of the rows ``batch``; the sum of this process's rows' bounds."""
+        bound = self._bound(batch, exemplars, kl_weight)
+        self._optimiser.zero_grad()
+        (-bound / len(batch)).backward()
+        parameters = list(self.model.parameters())
+        self.workers.add([p.grad for p in parameters if p.grad is not None])
+        scale_to_unit_norm(parameters)
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate
+        self._optimiser.step()
+        self._n_steps += 1
+        memory = min(MAX_AVERAGING_DECAY, self._n_steps / (9 + self._n_steps)) ** growth
+        torch._foreach_lerp_(self._averages, self._current, 1 - memory)
+        return bound.detach()
+
+    def refit_bandwidth(self) -> None:
+        """Learned with few exemplars, the bandwidth is too wide for many."""
+        refit_bandwidth_without_held_out_rows(self.averaged, self.data, self.seed)
+        self.workers.agree_on_model(self.averaged)
+        self.model.prior.load_state_dict(self.averaged.prior.state_dict())
+
+    def _bound(self, batch, exemplars: BatchExemplars, kl_weight: float) -> torch.Tensor:
+        """The weighted sum of the bounds of this process's share of the rows ``batch``."""
+        model, data, schedule, workers = self.model, self.data, self.schedule, self.workers
+        seen, absent, log_totals = exemplars
+        others = seen[len(batch) :]
+        own_rows = workers.share(batch)
+        weights = data.weights[own_rows]
+        excluded = None if absent is None else absent[None].expand(len(own_rows), -1)
+        if schedule.leave_one_out and model.prior.needs_exemplars:
+            own = own_exemplars(data.groups[own_rows], data.groups[seen])
+            excluded = own if excluded is None else own | excluded
+        if excluded is not None:
+            # A row whose every exemplar is a copy of itself has no bound: it is skipped.
+            lonely = excluded.all(1)
+            weights = weights.masked_fill(lonely, 0.0)
+            excluded = excluded & ~lonely[:, None]
+        rows = data.rows[torch.cat([own_rows, workers.share(others)])]
+        rows = model.likelihood.training_rows(rows, self.row_noise)
+        n_components = model.network.n_components
+        noise = torch.randn(len(batch), n_components, generator=self.noise, device=rows.device)
+        with torch.autocast(
+            rows.device.type, schedule.autocast, enabled=schedule.autocast is not None
+        ):
+            bound = model.training_bound(
+                rows,
+                workers.share(noise),
+                data.weights[seen].log(),
+                excluded,
+                None if log_totals is None else workers.share(log_totals),
+                kl_weight,
+                partial(workers.gather, n_batch=len(batch), n_others=len(others)),
             )
-            bound = _batch_bound(
-                model, data, batch, exemplars, schedule, kl_weight, codes_noise, row_noise, workers
-            )
-            optimiser.zero_grad()
-            (-bound / len(batch)).backward()
-            workers.add([p.grad for p in model.parameters() if p.grad is not None])
-            scale_to_unit_norm(model.parameters())
-            optimiser.step()
-            step += 1
-            memory = min(MAX_AVERAGING_DECAY, step / (9 + step)) ** growth
-            torch._foreach_lerp_(averages, current, 1 - memory)
-            total += bound.detach()
-        workers.add([total])
-        yield Epoch(number, (total / data.weights.sum()).item(), averaged)
+        return (weights * bound).sum()
 
 
 def drawn_exemplars(batch, n_rows: int, n_exemplars: int, generator) -> BatchExemplars:
     """The batch and what it lacks to M others for a row, all of which count."""
     seen = torch.cat([batch, draw_others(batch, n_rows, n_exemplars, generator)])
     return BatchExemplars(seen, absent=None, log_totals=None)
-
-
-def _batch_bound(
-    model, data, batch, exemplars, schedule, kl_weight, codes_noise, row_noise, workers
-) -> torch.Tensor:
-    """The weighted sum of the bounds of this process's share of the rows ``batch``."""
-    seen, absent, log_totals = exemplars
-    others = seen[len(batch) :]
-    own_rows = workers.share(batch)
-    weights = data.weights[own_rows]
-    excluded = None if absent is None else absent[None].expand(len(own_rows), -1)
-    if schedule.leave_one_out and model.prior.needs_exemplars:
-        own = own_exemplars(data.groups[own_rows], data.groups[seen])
-        excluded = own if excluded is None else own | excluded
-    if excluded is not None:
-        # A row whose every exemplar is a copy of itself has no bound: it is skipped.
-        lonely = excluded.all(1)
-        weights = weights.masked_fill(lonely, 0.0)
-        excluded = excluded & ~lonely[:, None]
-    rows = data.rows[torch.cat([own_rows, workers.share(others)])]
-    rows = model.likelihood.training_rows(rows, row_noise)
-    with torch.autocast(rows.device.type, schedule.autocast, enabled=schedule.autocast is not None):
-        bound = model.training_bound(
-            rows,
-            workers.share(codes_noise),
-            data.weights[seen].log(),
-            excluded,
-            None if log_totals is None else workers.share(log_totals),
-            kl_weight,
-            partial(workers.gather, n_batch=len(batch), n_others=len(others)),
-        )
-    return (weights * bound).sum()
 
 
 def batch_growth(progress: float) -> int:

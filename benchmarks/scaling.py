@@ -1,0 +1,137 @@
+"""What a training step costs as exemplars become many: in-batch, retrieved, and all of them.
+
+    python benchmarks/scaling.py
+    python benchmarks/scaling.py --rows 10000 100000 --steps 50
+
+Simulated rows of 64 columns around 100 places, 40 codes, a network of two gated layers of 300
+units, 500 rows a step. In-batch exemplars are the 499 other rows of the step; retrieved ones each
+row's ten nearest of half of all rows; the exact prior encodes all rows at every step. Milliseconds
+a step are medians over `--steps` steps; every figure comes from a process of its own, whose peak
+memory stands beside, and the kinds take turns, `--rounds` times. Retrieval comes once an epoch at
+most; its seconds are shared out over the steps of an epoch, and stand apart as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import torch
+from _machine import describe, markdown_table
+
+from sklearn_exemplar_vae.engine.candidates import Candidates
+from sklearn_exemplar_vae.engine.model import build_model
+from sklearn_exemplar_vae.engine.scoring import encode
+from sklearn_exemplar_vae.engine.training import Schedule, Trainer, drawn_exemplars
+from sklearn_exemplar_vae.engine.training_rows import TrainingRows
+
+N_COLUMNS, N_COMPONENTS, LAYERS, N_PLACES = 64, 40, (300, 300), 100
+BATCH_SIZE, N_NEIGHBORS = 500, 10
+KINDS = ("in-batch", "retrieved", "exact")
+
+
+def make_data(n_rows: int) -> TrainingRows:
+    generator = torch.Generator().manual_seed(0)
+    places = torch.randn(N_PLACES, N_COLUMNS, generator=generator)
+    rows = places[torch.randint(N_PLACES, (n_rows,), generator=generator)]
+    rows += 0.5 * torch.randn(n_rows, N_COLUMNS, generator=generator)
+    return TrainingRows(rows, torch.ones(n_rows), torch.arange(n_rows))
+
+
+def make_model():
+    return build_model(
+        N_COLUMNS,
+        N_COMPONENTS,
+        architecture="mlp",
+        hidden_layer_sizes=LAYERS,
+        prior="exemplar",
+        likelihood="gaussian",
+        binary=False,
+        start=None,
+        row_mean=torch.zeros(N_COLUMNS),
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def measure(kind: str, n_rows: int, n_steps: int) -> tuple[float, float, float]:
+    """(milliseconds a step, seconds of a second retrieval, peak memory in MiB)."""
+    data, generator = make_data(n_rows), torch.Generator().manual_seed(0)
+    n_exemplars = n_rows - 1 if kind == "exact" else BATCH_SIZE - 1
+    schedule = Schedule(1, BATCH_SIZE, 1e-3, 0, n_exemplars, True)
+    trainer = Trainer(make_model(), data, schedule, generator)
+    candidates, retrieval = None, 0.0
+    if kind == "retrieved":
+        for _ in range(2):  # the first compiles
+            candidates = Candidates(data, n_rows // 2, N_NEIGHBORS, "auto", True)
+            start = time.perf_counter()
+            candidates.start_epoch(encode(trainer.averaged, data.rows), generator)
+            retrieval = time.perf_counter() - start
+    taken = []
+    for _ in range(n_steps + 1):
+        batch = torch.randint(n_rows, (BATCH_SIZE,), generator=generator).unique()
+        start = time.perf_counter()
+        if candidates is not None:
+            exemplars = candidates.of_batch(batch)
+        else:
+            exemplars = drawn_exemplars(batch, n_rows, n_exemplars, generator)
+        trainer.step(batch, exemplars, 1.0, 1e-3, 1)
+        taken.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return 1000 * statistics.median(taken[1:]), retrieval, peak
+
+
+def in_own_process(*arguments):
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(measure, *arguments).result()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--exact-up-to", type=int, default=100_000)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    results = {}
+    for _ in range(arguments.rounds):
+        for n_rows in arguments.rows:
+            for kind in KINDS:
+                if kind == "exact" and n_rows > arguments.exact_up_to:
+                    continue
+                n_steps = 3 if kind == "exact" else arguments.steps
+                result = in_own_process(kind, n_rows, n_steps)
+                print(kind, n_rows, *(f"{number:.1f}" for number in result), flush=True)
+                results.setdefault((kind, n_rows), []).append(result)
+    table = []
+    for (kind, n_rows), rounds in sorted(results.items(), key=lambda item: KINDS.index(item[0][0])):
+        step, retrieval, peak = (statistics.median(column) for column in zip(*rounds, strict=True))
+        whole = step + 1000 * retrieval / (n_rows / BATCH_SIZE)
+        if n_rows == arguments.rows[0]:
+            first, first_whole = step, whole
+        table.append(
+            [
+                kind,
+                f"{n_rows:,}",
+                f"{step:.1f} ({step / first:.2f})",
+                f"{retrieval:.1f}" if retrieval else "",
+                f"{whole:.1f} ({whole / first_whole:.2f})",
+                f"{peak:.0f}",
+            ]
+        )
+    header = [
+        "exemplars",
+        "rows N",
+        "ms a step (to the first N)",
+        "s a retrieval",
+        "ms a step with its share of the retrieval",
+        "peak memory, MiB",
+    ]
+    print(f"\n{describe()}\n\n{markdown_table(header, table)}")
+
+
+if __name__ == "__main__":
+    main()
