@@ -86,12 +86,11 @@ class ExemplarVAE(BaseExemplarDensity):
         refitted.
     n_neighbors : int, "auto" or None, default="auto"
         Retrieval augmented training: of its M exemplars a row sees the k nearest, whose codes are
-        fetched for all rows once an epoch, or once in several while codes hardly move. With an int
-        or None for `n_exemplars` every epoch retrieves from so many. With "auto" or "batch" the
-        last tenth of the epochs does, from half of the rows: few exemplars, of the minibatch, teach
-        the codes at little cost, and many, retrieved at three times the cost, the bandwidth in the
-        end. None: no retrieval. "auto": 5 where there are more than 20 000 rows and their exemplars
-        are the minibatch, else None.
+        fetched for all rows once an epoch, or once in several while codes hardly move. Where the
+        exemplars are the minibatch, the last tenth of the epochs does so, from half of the rows:
+        few exemplars teach the codes at little cost, and many, retrieved at three times the cost,
+        the bandwidth in the end. Otherwise every epoch does. None: no retrieval. "auto": 5 where
+        the exemplars are the minibatch and there are more than 20 000 rows, else None.
     retrieval : {"auto", "exact", "pynndescent"}, default="auto"
         How nearest codes are found, in training and in `kneighbors`: by matrix products, or nearly
         all of them by pynndescent. "auto" takes what costs less; `kneighbors` is then exact.
