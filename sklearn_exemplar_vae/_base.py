@@ -36,13 +36,11 @@ from .engine.cells import Cells
 from .engine.devices import choose_device
 from .engine.model import ExemplarModel
 from .engine.priors import Exemplars
-from .engine.retrieval import ApproximateRetrieval, ExactRetrieval
+from .engine.retrieval import ApproximateRetrieval, ExactRetrieval, leave_self_out
 from .engine.scoring import encode, importance_noise, log_density
 
 # Neighbours of an exemplar that an approximate index keeps: pynndescent's own default.
 INDEX_NEIGHBORS = 30
-# Attributes made from the exemplars where they are first asked for.
-SEARCHES = ("_index", "_cells_by_dtype")
 
 
 class BaseExemplarDensity(
@@ -87,10 +85,13 @@ class BaseExemplarDensity(
             If X has another number of columns than in fit, or values the likelihood cannot have.
         """
         X = self._check_rows(X)
-        self._check_count("n_importance_samples", self.n_importance_samples)
+        for name in ("n_importance_samples", "rtol"):  # they may have been set after fit
+            self._check(name, getattr(self, name), self._parameter_constraints[name])
         cells = None
         if self.rtol > 0 and self._model.prior.needs_exemplars:
-            cells = self._cells(torch_dtype(float_dtype(X)))
+            _, exemplars = self._model_as(float_dtype(X))
+            name = f"cells {exemplars.codes.dtype}"
+            cells = self._made_once(name, Cells, exemplars, self._score_seed)
         return np.concatenate(over_rows(partial(self._score_part, cells=cells), X))
 
     def _score_part(self, X, cells: Cells | None) -> np.ndarray:
@@ -99,14 +100,6 @@ class BaseExemplarDensity(
         exemplars = exemplars if cells is None else cells
         log_densities = log_density(model, self._to_model(X), exemplars, noise, self.rtol)
         return log_densities.cpu().numpy() + self._log_jacobian()
-
-    def _cells(self, dtype: torch.dtype) -> Cells:
-        """The exemplars in cells, made when they are first asked for."""
-        made = vars(self).setdefault("_cells_by_dtype", {})
-        if dtype not in made:
-            exemplars = Exemplars(*(tensor.to(dtype) for tensor in self._exemplars))
-            made[dtype] = Cells(exemplars, self._score_seed)
-        return made[dtype]
 
     def score(self, X, y=None):
         """Compute the total log-likelihood of rows, as `KernelDensity` does.
@@ -254,23 +247,18 @@ class BaseExemplarDensity(
         queries = codes if leaves_out else self._encode(self._check_rows(X)).to(codes.dtype)
         distances, positions = self._retrieval().query(queries, n_neighbors + leaves_out)
         if leaves_out:
-            own = torch.arange(len(codes), device=codes.device)[:, None]
-            keep = positions != own
-            keep[keep.all(1), -1] = False  # among many copies it may not have found itself
-            distances = distances[keep].view(-1, n_neighbors)
-            positions = positions[keep].view(-1, n_neighbors)
+            distances, positions = leave_self_out(distances, positions)
         distances, indices = distances.cpu().numpy(), self._exemplar_rows[positions.cpu().numpy()]
         return (distances, indices) if return_distance else indices
 
     def _retrieval(self) -> ExactRetrieval | ApproximateRetrieval:
-        """The index of the exemplars' codes, made when it is first asked for."""
-        if "_index" not in vars(self):
-            codes = self._exemplars.codes
-            if self.retrieval == "pynndescent":
-                self._index = ApproximateRetrieval(codes, INDEX_NEIGHBORS, self._score_seed)
-            else:
-                self._index = ExactRetrieval(codes)
-        return self._index
+        """What finds the nearest exemplars."""
+        codes = self._exemplars.codes
+        if self.retrieval == "pynndescent":
+            return self._made_once(
+                "pynndescent", ApproximateRetrieval, codes, INDEX_NEIGHBORS, self._score_seed
+            )
+        return self._made_once("exact", ExactRetrieval, codes)
 
     def extend_exemplars(self, X, sample_weight=None):
         """Add exemplars without training: the non-parametric half of the model learns at once.
@@ -298,7 +286,7 @@ class BaseExemplarDensity(
         )
         self._exemplar_rows = np.concatenate([self._exemplar_rows, rows])
         self.n_exemplars_ = len(self._exemplar_rows)
-        self._forget_searches()
+        vars(self).pop("_made", None)
         return self
 
     # ---------------------------------------------------------- for subclasses
@@ -339,19 +327,25 @@ class BaseExemplarDensity(
     def _keep_exemplars(self, X, weights, rows, n_rows: int) -> None:
         """Make X the exemplars: the ``rows`` of positive weight among ``n_rows`` of fit."""
         self._exemplars = self._make_exemplars(X, weights, torch_dtype(float_dtype(X)))
-        self._forget_searches()
+        vars(self).pop("_made", None)
         self._exemplar_rows, self._n_rows_seen = rows, n_rows
         self.n_exemplars_ = len(rows)
 
-    def _forget_searches(self) -> None:
-        """What was made from exemplars that are no longer all."""
-        for name in SEARCHES:
-            vars(self).pop(name, None)
+    def _made_once(self, name: str, make, *arguments):
+        """What is made from the exemplars where it is first asked for, and kept while they last."""
+        made = vars(self).setdefault("_made", {})
+        if name not in made:
+            made[name] = make(*arguments)
+        return made[name]
+
+    def _check_count(self, name: str, value) -> None:
+        self._check(name, value, [Interval(Integral, 1, None, closed="left")])
 
     @staticmethod
-    def _check_count(name: str, value) -> None:
-        constraint = {name: [Interval(Integral, 1, None, closed="left")]}
-        validate_parameter_constraints(constraint, {name: value}, caller_name="this method")
+    def _check(name: str, value, constraints: list) -> None:
+        validate_parameter_constraints(
+            {name: constraints}, {name: value}, caller_name="this method"
+        )
 
     # ---------------------------------------------------------------- the way of a row
 
@@ -412,8 +406,7 @@ class BaseExemplarDensity(
         if "_model" in state:
             state["_model"] = copy.deepcopy(state["_model"]).cpu()
             state["_exemplars"] = Exemplars(*(tensor.cpu() for tensor in state["_exemplars"]))
-            for name in SEARCHES:  # made again where they are asked for
-                state.pop(name, None)
+            state.pop("_made", None)  # made again where it is asked for
         return state
 
     def __setstate__(self, state):

@@ -23,6 +23,18 @@ def stored(tmp_path):
     return store
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f8", ">f4", "i8", "?"])
+def test_every_dtype_of_a_file_is_read(stored, dtype):
+    X = (10 * two_moons(200)).astype(dtype)
+    weights = np.ones(200)
+    weights[:5] = 0
+    in_file = small_vae().fit(stored(X)[::2], sample_weight=weights[::2])
+    as_floats = X[::2].astype(np.float64 if dtype == "f8" else np.float32)
+    in_memory = small_vae().fit(as_floats, sample_weight=weights[::2])
+    expected = in_memory.score_samples(as_floats)
+    np.testing.assert_allclose(in_file.score_samples(stored(X)[::2]), expected, rtol=1e-3)
+
+
 @pytest.mark.parametrize("parameters", [{}, {"n_neighbors": 3}, {"n_exemplars": "batch"}])
 def test_a_mapped_file_is_as_good_as_an_array(stored, parameters):
     X = two_moons(300).astype(np.float32)

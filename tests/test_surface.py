@@ -85,6 +85,25 @@ def test_kneighbors_are_nearest_codes(model, X):
         model.kneighbors(X, 121)
 
 
+def test_parameters_of_methods_may_change_after_fit(X):
+    model = small_vae(retrieval="pynndescent").fit(X)
+    model.kneighbors(X, 4)
+    exact = clone(model).set_params(retrieval="exact").fit(X)
+    model.set_params(retrieval="exact")
+    np.testing.assert_array_equal(model.kneighbors(X, 4)[1], exact.kneighbors(X, 4)[1])
+    for name, value in {"rtol": 2, "n_importance_samples": 0}.items():
+        with pytest.raises(ValueError, match=name):
+            clone(model).fit(X).set_params(**{name: value}).score_samples(X)
+
+
+def test_copies_are_neighbours_of_each_other_and_never_of_themselves():
+    X = np.repeat(np.arange(12.0).reshape(6, 2), 20, axis=0)
+    distances, indices = small_vae(max_iter=0).fit(X).kneighbors(n_neighbors=19)
+    assert not (indices == np.arange(120)[:, None]).any()
+    np.testing.assert_array_equal(indices // 20, np.repeat(np.arange(6), 20)[:, None].repeat(19, 1))
+    np.testing.assert_allclose(distances, 0, atol=1e-12)
+
+
 def test_extend_exemplars_is_learning_without_training(X):
     half = clone(small_vae(max_iter=0, bandwidth=0.5)).fit(X[:60])
     before = half.score_samples(X[60:])

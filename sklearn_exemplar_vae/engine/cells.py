@@ -12,7 +12,7 @@ import math
 
 import torch
 
-from .priors import Exemplars, invert_cumulative, shifted_exp
+from .priors import ExemplarProposal, Exemplars, invert_cumulative, shifted_exp
 from .retrieval import ExactRetrieval
 
 # Rounds of Lloyd's k-means: cells need to be small, not best.
@@ -59,7 +59,7 @@ class Cells:
         return Exemplars(*(tensor[part] for tensor in self.exemplars))
 
 
-class CellProposal:
+class CellProposal(ExemplarProposal):
     """`ExemplarProposal` over the cells that matter to a row.
 
     Its normaliser Z(x) is low by at most a share ``rtol`` of itself, and so is the density it
@@ -75,53 +75,19 @@ class CellProposal:
     """
 
     def __init__(self, mean, log_variance, cells: Cells, log_bandwidth, rtol: float) -> None:
-        prior_precision = torch.exp(-2 * log_bandwidth)
-        self.mean, self.cells = mean, cells
-        self.precision = (torch.exp(-log_variance) - prior_precision).clamp_min(0)
-        self.variance = 1 / (self.precision + prior_precision)
-        self.shrinkage = self.variance * self.precision
-        self.metric = prior_precision * self.shrinkage
-        self.log_normaliser = 0.5 * torch.log(self.variance * prior_precision).sum(1)
+        self._divide_prior_out(mean, log_variance, log_bandwidth)
+        self.cells = cells
         log_upper = self._upper_bounds()
         self.log_sums = torch.full_like(log_upper, -math.inf)
-        n_first = min(N_FIRST, log_upper.shape[1])
-        is_first = torch.zeros_like(log_upper, dtype=torch.bool)
-        is_first.scatter_(1, log_upper.topk(n_first).indices, True)
+        first = log_upper.topk(min(N_FIRST, log_upper.shape[1])).indices
+        is_first = torch.zeros_like(log_upper, dtype=torch.bool).scatter_(1, first, True)
         self._sum_cells(is_first)
-        matters = self._cells_that_matter(log_upper, is_first, rtol)
-        self._sum_cells(matters)
-        terms, largest = shifted_exp(self.log_sums)
-        # shifted_exp counts far terms as negligible, not as nothing; what is left out is nothing.
-        terms = terms.masked_fill(self.log_sums == -math.inf, 0)
-        self.cumulative = terms.double().cumsum(1)
-        log_sums = self.cumulative[:, -1].log().to(mean) + largest[:, 0]
-        self.log_evidence = log_sums - torch.logsumexp(cells.log_weights, 0)
-
-    def draw(self, noise: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-        """Codes (n, S, d): a cell and an exemplar of it by ``uniforms``, a normal by ``noise``."""
-        chosen = self._draw_exemplars(uniforms)
-        centres = chosen + self.shrinkage[:, None] * (self.mean[:, None] - chosen)
-        return centres + self.variance.sqrt()[:, None] * noise
-
-    def log_ratio(self, codes: torch.Tensor) -> torch.Tensor:
-        """log p(z | X) - log q~(z | x) = log Z(x) - log g(z), (n, S), at codes (n, S, d)."""
-        squares = self.precision[:, None] * (codes - self.mean[:, None]) ** 2
-        return self.log_evidence[:, None] + 0.5 * squares.sum(-1)
-
-    def _squares(self, rows, codes: torch.Tensor) -> torch.Tensor:
-        """Squared distances, (n, N), of the means of ``rows`` to codes, each in its own metric."""
-        centre = codes.mean(0)
-        codes, mean, metric = codes - centre, self.mean[rows] - centre, self.metric[rows]
-        squares = metric @ (codes**2).T - 2 * (metric * mean) @ codes.T
-        return (squares + (metric * mean**2).sum(1, keepdim=True)).clamp_min(0)
-
-    def _log_overlap(self, rows, members: Exemplars) -> torch.Tensor:
-        squares = self._squares(rows, members.codes)
-        return members.log_weights + self.log_normaliser[rows, None] - 0.5 * squares
+        self._sum_cells(self._cells_that_matter(log_upper, is_first, rtol))
+        self._normalise(self.log_sums, cells.log_weights)
 
     def _upper_bounds(self) -> torch.Tensor:
         """What each cell adds to a row's sum at most, its logarithm, (n, C)."""
-        distances = self._squares(slice(None), self.cells.centres).sqrt()
+        distances = self._squared_distances(slice(None), self.cells.centres).sqrt()
         scale = self.metric.amax(1, keepdim=True).sqrt()
         nearest = (distances - scale * self.cells.radii).clamp_min(0)
         return self.cells.log_weights + self.log_normaliser[:, None] - 0.5 * nearest**2

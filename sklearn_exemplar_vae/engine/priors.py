@@ -233,33 +233,14 @@ class ExemplarProposal:
     log_bandwidth : scalar tensor, log s.
     """
 
-    def __init__(self, mean, log_variance, exemplars, log_bandwidth) -> None:
-        prior_precision = torch.exp(-2 * log_bandwidth)
-        self.mean = mean
-        self.precision = (torch.exp(-log_variance) - prior_precision).clamp_min(0)
-        self.variance = 1 / (self.precision + prior_precision)
-        self.shrinkage = self.variance * self.precision
+    def __init__(self, mean, log_variance, exemplars: Exemplars, log_bandwidth) -> None:
+        self._divide_prior_out(mean, log_variance, log_bandwidth)
         self.codes = exemplars.codes
-        log_terms = exemplars.log_weights + self._log_overlap(prior_precision)
-        terms, largest = shifted_exp(log_terms)
-        # The cumulative sum picks exemplars; float32 would lose the light ones among many.
-        self.cumulative = terms.double().cumsum(1)
-        log_sums = self.cumulative[:, -1].log().to(mean) + largest[:, 0]
-        self.log_evidence = log_sums - torch.logsumexp(exemplars.log_weights, 0)
-
-    def _log_overlap(self, prior_precision) -> torch.Tensor:
-        r"""log \int N(z; mu_n, s^2 I) g(z) dz, (n, N), by two matrix products."""
-        centre = self.codes.mean(0)
-        codes, mean = self.codes - centre, self.mean - centre
-        tau = prior_precision * self.shrinkage
-        squares = tau @ (codes**2).T - 2 * (tau * mean) @ codes.T
-        squares = (squares + (tau * mean**2).sum(1, keepdim=True)).clamp_min(0)
-        log_normaliser = torch.log(self.variance * prior_precision).sum(1, keepdim=True)
-        return 0.5 * (log_normaliser - squares)
+        self._normalise(self._log_overlap(slice(None), exemplars), exemplars.log_weights)
 
     def draw(self, noise: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         """Codes (n, S, d): an exemplar by ``uniforms`` (S,), then a normal by ``noise`` (S, d)."""
-        chosen = self.codes[invert_cumulative(self.cumulative, uniforms)]
+        chosen = self._draw_exemplars(uniforms)
         centres = chosen + self.shrinkage[:, None] * (self.mean[:, None] - chosen)
         return centres + self.variance.sqrt()[:, None] * noise
 
@@ -267,6 +248,40 @@ class ExemplarProposal:
         """log p(z | X) - log q~(z | x) = log Z(x) - log g(z), (n, S), at codes (n, S, d)."""
         squares = self.precision[:, None] * (codes - self.mean[:, None]) ** 2
         return self.log_evidence[:, None] + 0.5 * squares.sum(-1)
+
+    def _divide_prior_out(self, mean, log_variance, log_bandwidth) -> None:
+        prior_precision = torch.exp(-2 * log_bandwidth)
+        self.mean = mean
+        self.precision = (torch.exp(-log_variance) - prior_precision).clamp_min(0)
+        self.variance = 1 / (self.precision + prior_precision)
+        self.shrinkage = self.variance * self.precision
+        self.metric = prior_precision * self.shrinkage
+        self.log_normaliser = 0.5 * torch.log(self.variance * prior_precision).sum(1)
+
+    def _normalise(self, log_terms: torch.Tensor, log_weights: torch.Tensor) -> None:
+        """Z(x) and the shares of its terms, of logarithms (n, N); minus infinity adds nothing."""
+        terms, largest = shifted_exp(log_terms)
+        terms.masked_fill_(log_terms == -math.inf, 0)
+        # The cumulative sum picks exemplars; float32 would lose the light ones among many.
+        self.cumulative = terms.double().cumsum(1)
+        log_sums = self.cumulative[:, -1].log().to(self.mean) + largest[:, 0]
+        self.log_evidence = log_sums - torch.logsumexp(log_weights, 0)
+
+    def _draw_exemplars(self, uniforms: torch.Tensor) -> torch.Tensor:
+        """Codes (n, S, d) of exemplars, each by its share of the row's sum."""
+        return self.codes[invert_cumulative(self.cumulative, uniforms)]
+
+    def _log_overlap(self, rows, exemplars: Exemplars) -> torch.Tensor:
+        r"""log w_n \int N(z; mu_n, s^2 I) g(z) dz, (n, N), for the ``rows`` of the batch."""
+        squares = self._squared_distances(rows, exemplars.codes)
+        return exemplars.log_weights + self.log_normaliser[rows, None] - 0.5 * squares
+
+    def _squared_distances(self, rows, codes: torch.Tensor) -> torch.Tensor:
+        """(n, N), of the means of ``rows`` to codes, each in its own metric: two products."""
+        centre = codes.mean(0)
+        codes, mean, metric = codes - centre, self.mean[rows] - centre, self.metric[rows]
+        squares = metric @ (codes**2).T - 2 * (metric * mean) @ codes.T
+        return (squares + (metric * mean**2).sum(1, keepdim=True)).clamp_min(0)
 
 
 def invert_cumulative(cumulative: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:

@@ -109,6 +109,13 @@ class ApproximateRetrieval:
         return indices.to(self.codes.device)
 
 
+def leave_self_out(distances: torch.Tensor, indices: torch.Tensor):
+    """What `query` found for the codes themselves, (N, k + 1) both, without each code: (N, k)."""
+    keep = indices != torch.arange(len(indices), device=indices.device)[:, None]
+    keep[keep.all(1), -1] = False  # among many copies a code may not have found itself
+    return distances[keep].view(len(indices), -1), indices[keep].view(len(indices), -1)
+
+
 def build_retrieval(
     retrieval: str, codes: torch.Tensor, k: int, seed: int
 ) -> ExactRetrieval | ApproximateRetrieval:

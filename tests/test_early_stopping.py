@@ -1,0 +1,149 @@
+"""When a fit ends, and which weights it keeps: held-out rows, divergence, interruption."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from _models import correlated, small_vae, two_moons
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_exemplar_vae.engine import early_stopping
+from sklearn_exemplar_vae.engine.training import (
+    Epoch,
+    train,
+)
+
+
+def test_held_out_rows_become_exemplars():
+    X = two_moons(100)
+    model = small_vae(validation_fraction=0.3).fit(X)
+    assert model.n_exemplars_ == 100
+    np.testing.assert_array_equal(model.kneighbors(X, 1)[1][:, 0], np.arange(100))
+
+
+def test_no_copy_of_a_training_row_is_held_out():
+    from sklearn_exemplar_vae._plan import held_out_rows
+
+    groups = np.repeat(np.arange(50), 4)
+    for seed in range(20):
+        out = held_out_rows(groups, 0.2, torch.Generator().manual_seed(seed))
+        assert set(groups[out]).isdisjoint(groups[~out])
+        assert 10 <= out.sum() <= 40
+
+
+def test_validation_scores_are_of_the_held_out_rows():
+    X = correlated(200, 3)
+    model = small_vae(max_iter=10, n_iter_no_change=10).fit(X)
+    assert len(model.validation_scores_) == model.n_iter_ + 1 == len(model.loss_curve_) + 1
+    assert model.best_validation_score_ in model.validation_scores_
+    # In the units of X, as scores are.
+    assert abs(model.best_validation_score_ - model.score_samples(X).mean()) < 1
+
+
+def test_start_is_kept_unless_training_surely_improves():
+    scores = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    weights = torch.ones(4)
+    assert early_stopping.surely_better(scores + 0.5, scores, weights)
+    luck = torch.tensor([5.0, -4.0, 0.5, 0.5])
+    assert not early_stopping.surely_better(scores + luck, scores, weights)
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    harmful = small_vae(learning_rate_init=0.5, max_iter=3).fit(X)
+    untrained = small_vae(max_iter=0).fit(X)
+    np.testing.assert_allclose(harmful.score_samples(X), untrained.score_samples(X), atol=1e-6)
+
+
+def test_convergence_warning_at_max_iter():
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+            small_vae(max_iter=2).fit(two_moons(100))
+
+
+def test_no_warning_after_convergence():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = small_vae(max_iter=500, n_iter_no_change=2).fit(two_moons(100))
+    assert model.n_iter_ < 500
+
+
+def train_until(accident):
+    """A stand-in for `train`: two good epochs, then the accident."""
+
+    def epochs(model, data, schedule, generator):
+        for epoch in train(model, data, schedule, generator):
+            if epoch.number == 3:
+                yield from accident(epoch)
+            yield epoch
+
+    return epochs
+
+
+def interrupt(epoch):
+    raise KeyboardInterrupt
+    yield
+
+
+def diverge(epoch):
+    for parameter in epoch.model.parameters():
+        parameter.data.fill_(math.nan)
+    yield Epoch(epoch.number, math.nan, epoch.model)
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(
+    "accident, message", [(interrupt, "interrupted"), (diverge, "diverged in epoch 3")]
+)
+def test_accidents_keep_the_best_weights(monkeypatch, accident, message, early):
+    monkeypatch.setattr(early_stopping, "train", train_until(accident))
+    X = two_moons(100)
+    with pytest.warns(UserWarning, match=message):
+        model = small_vae(early_stopping=early).fit(X)
+    assert model.n_iter_ == 2
+    assert np.isfinite(model.score_samples(X)).all()
+
+
+def test_divergence_before_any_weights_raises():
+    X = (np.random.default_rng(0).random((60, 4)) < 0.5).astype(float)
+    model = small_vae(learning_rate_init=1e30, early_stopping=False)
+    with pytest.raises(FloatingPointError, match="learning_rate_init"):
+        model.fit(X)
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_divergence_keeps_a_kernel_density_start():
+    X = correlated(100, 3)
+    with pytest.warns(UserWarning, match="diverged"):
+        model = small_vae(learning_rate_init=1e30).fit(X)
+    expected = small_vae(max_iter=0).fit(X).score_samples(X)
+    np.testing.assert_allclose(model.score_samples(X), expected, atol=1e-6)
+
+
+def test_warm_start_holds_out_the_same_rows(monkeypatch):
+    seen = []
+
+    def spy(model, data, schedule, stopping, *rest):
+        seen.append({tuple(row) for row in stopping.rows.tolist()})
+        return fit(model, data, schedule, stopping, *rest)
+
+    fit = early_stopping.fit
+    monkeypatch.setattr("sklearn_exemplar_vae._exemplar_vae.fit", spy)
+    X = two_moons(100)
+    model = small_vae(warm_start=True, random_state=None).fit(X)
+    model.fit(X)
+    assert seen[0] == seen[1]
+
+
+def test_start_is_kept_where_nothing_can_be_held_out():
+    X = correlated(15, 3)
+    model = small_vae().fit(X)
+    assert model.n_iter_ == 0 and model.validation_scores_ is None
+    expected = small_vae(max_iter=0).fit(X).score_samples(X)
+    np.testing.assert_array_equal(model.score_samples(X), expected)
+
+
+def test_a_kernel_density_estimate_does_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small_vae(max_iter=0).fit(two_moons(60))
