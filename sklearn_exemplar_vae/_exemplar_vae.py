@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -27,7 +28,7 @@ from .engine.devices import choose_autocast, choose_device
 from .engine.early_stopping import Stopping, fit
 from .engine.kde_start import kernel_start, principal_component_start
 from .engine.leave_one_out import duplicate_groups
-from .engine.model import PRIORS, build_model
+from .engine.model import PRIORS, ExemplarModel, build_model
 from .engine.networks import NETWORKS
 from .engine.training import Schedule
 from .engine.training_rows import StoredRows, TrainingRows
@@ -35,6 +36,8 @@ from .engine.workers import current_workers
 
 # Epochs of KL warm-up for a network that starts from nothing.
 DEFAULT_KL_WARMUP = 3
+# The kernel density estimate of more columns would take long to make, and gigabytes for its maps.
+MAX_FLOOR_COMPONENTS = 2000
 # Twice the decoder's floor: a kernel of less could not be split between code and row.
 MIN_BANDWIDTH = 2e-3
 # Of the largest weight: what is below would be zero in single precision.
@@ -52,8 +55,8 @@ class ExemplarVAE(BaseExemplarDensity):
     an exemplar is encoded, its code is perturbed with bandwidth s, the code is decoded [1]_. With
     linear maps this is `sklearn.neighbors.KernelDensity`, and for continuous data training starts
     there: at a kernel density estimate whose bandwidth and shape maximise the likelihood of
-    left-out rows. Early stopping keeps that start unless held-out rows show that training improved
-    on it.
+    left-out rows. Early stopping keeps that estimate unless held-out rows show that training
+    improved on it.
 
     Columns are standardised inside; log-densities are in the units of X.
 
@@ -65,7 +68,9 @@ class ExemplarVAE(BaseExemplarDensity):
     n_components : int or None, default=None
         Columns of a code. None takes ``n_features``, and above 40 of them 40, or half the rows if
         that is less. At most ``n_features`` for continuous data, where fewer start training from
-        principal components.
+        principal components; what None makes of that is kept only if held-out rows show it to be
+        better than the kernel density estimate of all columns (up to 2000 of them), which otherwise
+        is the model, with ``n_features`` columns a code.
     architecture : {"mlp"}, default="mlp"
         "mlp": gated dense layers.
     prior : {"exemplar", "gaussian"}, default="exemplar"
@@ -335,10 +340,11 @@ class ExemplarVAE(BaseExemplarDensity):
                 self._model = copy.deepcopy(self._model).to(self.device_)
                 if self._likelihood == "bernoulli":
                     self._model.likelihood.binary = holds_only_zeros_and_ones(X)
+                floor = copy.deepcopy(self._model)
             else:
                 self._split_seed = seed
-                self._start(X, weights, groups, generator)
-            self._train(X, weights, groups, generator, goes_on, is_stored)
+                floor = self._start(X, weights, groups, generator)
+            self._train(X, weights, groups, generator, floor, is_stored)
             self._score_seed = seed
             self._keep_exemplars(X, weights, kept, n_rows)
             vars(self).pop("bandwidth_", None)  # of a fit before this one
@@ -346,47 +352,72 @@ class ExemplarVAE(BaseExemplarDensity):
                 self.bandwidth_ = self._model.prior.log_bandwidth.exp().item()
         return self
 
-    def _start(self, X, weights, groups, generator) -> None:
-        """The untrained model: a kernel density estimate where the data is continuous."""
+    def _start(self, X, weights, groups, generator) -> ExemplarModel | None:
+        """Make the untrained model; the density estimate to keep unless training beats it.
+
+        On continuous data the model is a kernel density estimate, along principal components where
+        codes have fewer columns than X. The latter can be worse than one along all columns, and
+        still be after training, so that unless `n_components` says otherwise that is the one to
+        beat.
+        """
         likelihood, binary = self.likelihood, holds_only_zeros_and_ones(X)
         if likelihood == "auto":
             likelihood = "bernoulli" if binary else "gaussian"
         self._likelihood = likelihood
         self._check_domain(X)
-        self.n_components_ = choose_n_components(self.n_components, *X.shape, likelihood)
-        self._scaler = start = None
+        n_features = X.shape[1]
+        n_components = choose_n_components(self.n_components, *X.shape, likelihood)
+        self._scaler, chosen = None, None
         if likelihood == "gaussian":
             self._scaler = fit_scaler(X, weights)
-            chosen = rows_to_start_from(X, generator)
-            rows = self._to_model(X[chosen].astype(np.float64)).cpu()
-            rows_weights_groups = (
-                rows,
-                torch.from_numpy(weights[chosen]),
-                torch.from_numpy(groups[chosen]),
+            rows = rows_to_start_from(X, generator)
+            chosen = (
+                self._to_model(X[rows].astype(np.float64)).cpu(),
+                torch.from_numpy(weights[rows]),
+                torch.from_numpy(groups[rows]),
             )
-            if self.prior == "gaussian":
-                start = principal_component_start(
-                    *rows_weights_groups, self.n_components_, generator
-                )
-            else:
-                start = kernel_start(
-                    *rows_weights_groups, self.n_components_, self.bandwidth, len(X), generator
-                )
+        untrained = partial(
+            self._untrained,
+            chosen,
+            n_rows=len(X),
+            binary=binary,
+            row_mean=torch.from_numpy(column_means(X, weights)).float(),
+            generator=generator,
+        )
+        self._model = untrained(n_components)
+        if likelihood != "gaussian":
+            return None
+        if self.n_components is None and self.prior == "exemplar":
+            if n_components < n_features <= MAX_FLOOR_COMPONENTS:
+                return untrained(n_features)
+        return copy.deepcopy(self._model)
+
+    def _untrained(
+        self, chosen, n_components, *, n_rows, binary, row_mean, generator
+    ) -> ExemplarModel:
+        """A model of so many codes; of continuous data a density estimate of the rows ``chosen``.
+
+        ``chosen`` are rows, weights and groups as `kernel_start` wants them, or None.
+        """
+        start = None
+        if chosen is not None and self.prior == "gaussian":
+            start = principal_component_start(*chosen, n_components, generator)
+        elif chosen is not None:
+            start = kernel_start(*chosen, n_components, self.bandwidth, n_rows, generator)
         structure = self._structure()
-        structure |= {"n_components": self.n_components_, "likelihood": likelihood}
-        self._fitted_structure = structure
-        self._model = build_model(
-            X.shape[1],
+        structure |= {"n_components": n_components, "likelihood": self._likelihood}
+        model = build_model(
+            len(row_mean),
             **structure,
             binary=binary,
             start=start,
-            row_mean=torch.from_numpy(column_means(X, weights)).float(),
+            row_mean=row_mean,
             generator=generator,
-        ).to(self.device_)
+        )
+        return model.to(self.device_)
 
-    def _train(self, X, weights, groups, generator, goes_on, is_stored) -> None:
+    def _train(self, X, weights, groups, generator, floor, is_stored) -> None:
         device = torch.device(self.device_)
-        has_start = goes_on or self._likelihood == "gaussian"
         held_out = None
         if self.early_stopping:
             # Of its own seed, so that a warm start holds out the rows that it has not trained on.
@@ -416,7 +447,7 @@ class ExemplarVAE(BaseExemplarDensity):
             )
             data = data.select(torch.tensor(~held_out, device=device))
         # With too few rows to hold some out, no gain over a density estimate could be shown.
-        unjudged = self.early_stopping and stopping is None and has_start
+        unjudged = self.early_stopping and stopping is None and floor is not None
         exemplars = plan_exemplars(
             len(data.rows),
             self.batch_size,
@@ -426,7 +457,7 @@ class ExemplarVAE(BaseExemplarDensity):
         )
         kl_warmup = self.kl_warmup
         if kl_warmup == "auto":
-            kl_warmup = 0 if has_start else DEFAULT_KL_WARMUP
+            kl_warmup = DEFAULT_KL_WARMUP if floor is None else 0
         schedule = Schedule(
             n_epochs=0 if unjudged else self.max_iter,
             learning_rate=self.learning_rate_init,
@@ -442,7 +473,12 @@ class ExemplarVAE(BaseExemplarDensity):
                 line = f"[{type(self).__name__}] epoch {epoch}: bound {bound + jacobian:.4f}"
                 print(line if score is None else f"{line}, held out {score + jacobian:.4f}")
 
-        history = fit(self._model, data, schedule, stopping, has_start, generator, report)
+        self._model, history = fit(self._model, data, schedule, stopping, floor, generator, report)
+        self.n_components_ = self._model.network.n_components
+        self._fitted_structure = self._structure() | {
+            "n_components": self.n_components_,
+            "likelihood": self._likelihood,
+        }
         if not history.converged:
             warnings.warn(
                 f"max_iter={self.max_iter} epochs ended before n_iter_no_change="

@@ -8,6 +8,7 @@ import pytest
 import torch
 from _models import correlated, small_vae, two_moons
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import KernelDensity
 
 from sklearn_exemplar_vae.engine import early_stopping
 from sklearn_exemplar_vae.engine.training import (
@@ -52,6 +53,34 @@ def test_start_is_kept_unless_training_surely_improves():
     harmful = small_vae(learning_rate_init=0.5, max_iter=3).fit(X)
     untrained = small_vae(max_iter=0).fit(X)
     np.testing.assert_allclose(harmful.score_samples(X), untrained.score_samples(X), atol=1e-6)
+
+
+def test_more_columns_than_codes_are_no_reason_to_fall_below_kernel_density():
+    """With 40 codes of 60 columns the rare large values are nobody's: the start of 60 is better."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(500, 60)) + 30 * (random.uniform(size=(500, 60)) < 0.02)
+    X, X_test = X[:200], X[200:]
+    model = small_vae(n_components=None, max_iter=3).fit(X)
+    full = small_vae(n_components=60, max_iter=0).fit(X)
+    codes = small_vae(n_components=40, max_iter=3).fit(X)
+    assert model.n_components_ == 60 and model.transform(X).shape == (200, 60)
+    assert model.get_feature_names_out().shape == (60,)
+    score = model.score(X_test)
+    np.testing.assert_allclose(score, full.score(X_test), rtol=1e-2)
+    assert score > codes.score(X_test) + 1000
+    assert score > KernelDensity(bandwidth="scott").fit(X).score(X_test)
+    # Trained on from there, as a fit from the start would not be.
+    again = model.set_params(warm_start=True, learning_rate_init=1e-9).fit(X)
+    np.testing.assert_allclose(again.score(X_test), score, rtol=1e-3)
+
+
+def test_codes_of_fewer_columns_are_kept_where_they_are_better():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(60, 5)) @ random.normal(size=(5, 200))
+    X += 0.1 * random.normal(size=X.shape)
+    model = small_vae(n_components=None).fit(X)
+    assert model.n_components_ == 30
+    assert model.best_validation_score_ == max(model.validation_scores_)
 
 
 def test_convergence_warning_at_max_iter():

@@ -20,7 +20,7 @@ from .workers import current_workers
 
 # Samples a held-out row is scored with at every epoch: enough to rank epochs by.
 VALIDATION_SAMPLES = 16
-# By how many of its standard errors a gain over the start must be above zero. One would not do: the
+# By how many of its standard errors a gain over the floor must be above zero. One would not do: the
 # epoch compared is the luckiest of many.
 STANDARD_ERRORS = 2
 
@@ -49,18 +49,18 @@ def fit(
     data: TrainingRows,
     schedule: Schedule,
     stopping: Stopping | None,
-    keep_start: bool,
+    floor: ExemplarModel | None,
     generator: torch.Generator,
     report: Callable[[int, float, float | None], None],
-) -> History:
-    """Train ``model`` and leave its best weights in it.
+) -> tuple[ExemplarModel, History]:
+    """Train ``model`` in place; a model of its best weights, and what happened.
 
     With ``stopping`` the best are those of the highest mean held-out log-density, by at least the
-    tolerance over the best before. Where the start is a density estimate (``keep_start``) it is
-    kept instead, unless the gain over it is above `STANDARD_ERRORS` of its own standard errors:
-    what training cannot show on the held-out rows is not taken. Without ``stopping`` the best are
-    the last that were finite. An interrupted or diverged training ends with the best weights so
-    far, be they the start's.
+    tolerance over the best before. A density estimate that needs no training, often the start
+    itself, is a ``floor``: it is taken instead, unless the gain over it is above `STANDARD_ERRORS`
+    of its own standard errors, because what training cannot show on the held-out rows is not taken.
+    Without ``stopping`` the best are the last that were finite. An interrupted or diverged training
+    ends with the best weights so far, the start's included where there is a floor.
 
     Raises
     ------
@@ -69,13 +69,13 @@ def fit(
     """
     workers = current_workers()
     workers.agree_on_model(model)
-    start = best = copy.deepcopy(model) if keep_start else None
+    best = None if floor is None else copy.deepcopy(model)
     best_scores, best_mean, since_best = None, -math.inf, 0
     converged = stopping is None or schedule.n_epochs == 0
     bounds, validation_scores = [], []
-    if stopping is not None and keep_start:
-        start_scores = best_scores = held_out_scores(start, exemplars_of(start, data), stopping)
-        best_mean = weighted_mean(start_scores, stopping.weights)
+    if stopping is not None and floor is not None:
+        best_scores = held_out_scores(best, exemplars_of(best, data), stopping)
+        best_mean = weighted_mean(best_scores, stopping.weights)
         validation_scores.append(best_mean)
     try:
         for epoch in train(model, data, schedule, generator):
@@ -119,16 +119,19 @@ def fit(
             "Training interrupted by the user; the best weights so far are kept.", stacklevel=2
         )
         converged = True
-    if validation_scores and keep_start:
-        if not surely_better(best_scores, start_scores, stopping.weights):
-            best, best_mean = start, validation_scores[0]
-    if best is not None:
-        model.load_state_dict(best.state_dict())
+    if best is None:  # no epoch, and nothing to fall back on
+        best = model
+    if stopping is not None and floor is not None:
+        floor_scores = held_out_scores(floor, exemplars_of(floor, data), stopping)
+        if not surely_better(best_scores, floor_scores, stopping.weights):
+            best, best_mean = floor, weighted_mean(floor_scores, stopping.weights)
+    elif floor is not None and not bounds:
+        best = floor
     if stopping is None and bounds and schedule.n_exemplars < len(data.rows) - 1:
-        refit_bandwidth_without_held_out_rows(model, data, generator.initial_seed())
-    workers.agree_on_model(model)
+        refit_bandwidth_without_held_out_rows(best, data, generator.initial_seed())
+    workers.agree_on_model(best)
     best_score = None if stopping is None else best_mean
-    return History(bounds, validation_scores, best_score, converged)
+    return best, History(bounds, validation_scores, best_score, converged)
 
 
 def is_sound(model: ExemplarModel, data: TrainingRows, schedule: Schedule) -> bool:
@@ -145,9 +148,9 @@ def held_out_scores(model, exemplars: Exemplars, stopping: Stopping) -> torch.Te
     return current_workers().agree(log_density(model, stopping.rows, exemplars, noise))
 
 
-def surely_better(scores, start_scores, weights) -> bool:
-    """Whether the mean gain of ``scores`` over ``start_scores``, row by row, is above chance."""
-    gains = scores - start_scores
+def surely_better(scores, floor_scores, weights) -> bool:
+    """Whether the mean gain of ``scores`` over ``floor_scores``, row by row, is above chance."""
+    gains = scores - floor_scores
     shares = weights / weights.sum()
     mean = (shares * gains).sum()
     correction = 1 - (shares**2).sum()  # (n - 1) / n for equal weights
