@@ -1,14 +1,15 @@
-"""What a training step costs as exemplars become many: in-batch, retrieved, and all of them.
+"""What a training step costs as exemplars become many: in-batch, near a row, and all of them.
 
     python benchmarks/scaling.py
     python benchmarks/scaling.py --rows 10000 100000 --steps 50
 
 Simulated rows of 64 columns around 100 places, 40 codes, a network of two gated layers of 300
-units, 500 rows a step. In-batch exemplars are the 499 other rows of the step; retrieved ones each
-row's ten nearest of half of all rows; the exact prior encodes all rows at every step. Milliseconds
-a step are medians over `--steps` steps; every figure comes from a process of its own, whose peak
-memory stands beside, and the kinds take turns, `--rounds` times. Retrieval comes once an epoch at
-most; its seconds are shared out over the steps of an epoch, and stand apart as well.
+units, 500 rows a step. In-batch exemplars are the 499 other rows of the step, drawn at random or
+put together from neighbourhoods; retrieved ones each row's ten nearest of half of all rows; the
+exact prior encodes all rows at every step. Milliseconds a step are medians over `--steps` steps;
+every figure comes from a process of its own, whose peak memory stands beside, and the kinds take
+turns, `--rounds` times. What is done once before an epoch (codes of all rows, neighbourhoods,
+retrieval) is shared out over its steps, and stands apart as well.
 """
 
 from __future__ import annotations
@@ -23,15 +24,23 @@ from multiprocessing import get_context
 import torch
 from _machine import describe, markdown_table
 
+from sklearn_exemplar_vae.engine.batches import RandomExemplars
 from sklearn_exemplar_vae.engine.candidates import Candidates
 from sklearn_exemplar_vae.engine.model import build_model
-from sklearn_exemplar_vae.engine.scoring import encode
-from sklearn_exemplar_vae.engine.training import Schedule, Trainer, drawn_exemplars
+from sklearn_exemplar_vae.engine.neighborhoods import Neighborhoods
+from sklearn_exemplar_vae.engine.training import Schedule, Trainer
 from sklearn_exemplar_vae.engine.training_rows import TrainingRows
 
 N_COLUMNS, N_COMPONENTS, LAYERS, N_PLACES = 64, 40, (300, 300), 100
 BATCH_SIZE, N_NEIGHBORS = 500, 10
-KINDS = ("in-batch", "retrieved", "exact")
+CPU = torch.device("cpu")
+SOURCES = {
+    "in-batch": lambda data: RandomExemplars(len(data.rows), BATCH_SIZE - 1, CPU),
+    "in-batch, of neighbours": lambda data: Neighborhoods(data, True),
+    "retrieved": lambda data: Candidates(data, len(data.rows) // 2, N_NEIGHBORS, "auto", True),
+    "exact": lambda data: RandomExemplars(len(data.rows), len(data.rows) - 1, CPU),
+}
+KINDS = list(SOURCES)
 
 
 def make_data(n_rows: int) -> TrainingRows:
@@ -58,30 +67,22 @@ def make_model():
 
 
 def measure(kind: str, n_rows: int, n_steps: int) -> tuple[float, float, float]:
-    """(milliseconds a step, seconds of a second retrieval, peak memory in MiB)."""
+    """(milliseconds a step, seconds before an epoch, peak memory in MiB)."""
     data, generator = make_data(n_rows), torch.Generator().manual_seed(0)
-    n_exemplars = n_rows - 1 if kind == "exact" else BATCH_SIZE - 1
-    schedule = Schedule(1, BATCH_SIZE, 1e-3, 0, n_exemplars, True)
+    schedule = Schedule(1, BATCH_SIZE, 1e-3, 0, BATCH_SIZE - 1, True)
     trainer = Trainer(make_model(), data, schedule, generator)
-    candidates, retrieval = None, 0.0
-    if kind == "retrieved":
-        for _ in range(2):  # the first compiles
-            candidates = Candidates(data, n_rows // 2, N_NEIGHBORS, "auto", True)
-            start = time.perf_counter()
-            candidates.start_epoch(encode(trainer.averaged, data.rows), generator)
-            retrieval = time.perf_counter() - start
-    taken = []
-    for _ in range(n_steps + 1):
-        batch = torch.randint(n_rows, (BATCH_SIZE,), generator=generator).unique()
+    for _ in range(2):  # the first may compile
+        source = SOURCES[kind](data)
         start = time.perf_counter()
-        if candidates is not None:
-            exemplars = candidates.of_batch(batch)
-        else:
-            exemplars = drawn_exemplars(batch, n_rows, n_exemplars, generator)
-        trainer.step(batch, exemplars, 1.0, 1e-3, 1)
+        batches = source.start_epoch(trainer.codes, n_rows // BATCH_SIZE, generator)
+        preparation = time.perf_counter() - start
+    taken = []
+    for batch in batches[: n_steps + 1]:
+        start = time.perf_counter()
+        trainer.step(batch, source.of_batch(batch), 1.0, 1e-3, 1)
         taken.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return 1000 * statistics.median(taken[1:]), retrieval, peak
+    return 1000 * statistics.median(taken[1:]), preparation, peak
 
 
 def in_own_process(*arguments):
@@ -108,8 +109,10 @@ def main() -> None:
                 results.setdefault((kind, n_rows), []).append(result)
     table = []
     for (kind, n_rows), rounds in sorted(results.items(), key=lambda item: KINDS.index(item[0][0])):
-        step, retrieval, peak = (statistics.median(column) for column in zip(*rounds, strict=True))
-        whole = step + 1000 * retrieval / (n_rows / BATCH_SIZE)
+        step, preparation, peak = (
+            statistics.median(column) for column in zip(*rounds, strict=True)
+        )
+        whole = step + 1000 * preparation / (n_rows / BATCH_SIZE)
         if n_rows == arguments.rows[0]:
             first, first_whole = step, whole
         table.append(
@@ -117,7 +120,7 @@ def main() -> None:
                 kind,
                 f"{n_rows:,}",
                 f"{step:.1f} ({step / first:.2f})",
-                f"{retrieval:.1f}" if retrieval else "",
+                f"{preparation:.2f}",
                 f"{whole:.1f} ({whole / first_whole:.2f})",
                 f"{peak:.0f}",
             ]
@@ -126,8 +129,8 @@ def main() -> None:
         "exemplars",
         "rows N",
         "ms a step (to the first N)",
-        "s a retrieval",
-        "ms a step with its share of the retrieval",
+        "s before an epoch",
+        "ms a step with its share of that",
         "peak memory, MiB",
     ]
     print(f"\n{describe()}\n\n{markdown_table(header, table)}")

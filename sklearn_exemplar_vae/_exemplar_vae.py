@@ -84,18 +84,21 @@ class ExemplarVAE(BaseExemplarDensity):
         Units of the encoder's layers, reversed in the decoder.
     n_exemplars : int, "auto", "batch" or None, default="auto"
         Exemplars M that a row sees at a training step. "batch": the other rows of its minibatch, as
-        fast as a plain VAE; the minibatch doubles after 60 % and again after 85 % of the epochs, so
-        that in the end the bandwidth is learned for more exemplars. An int: so many, drawn without
-        replacement, the minibatch among them. None: all others. "auto": all up to 500 rows,
-        "batch" beyond. Scores and samples always use all exemplars, for which the bandwidth is
-        refitted.
+        fast as a plain VAE. A random minibatch doubles after 60 % and again after 85 % of the
+        epochs, so that in the end the bandwidth is learned for more exemplars. An int: so many,
+        drawn without replacement, the minibatch among them. None: all others. "auto": all up to 500
+        rows, "batch" beyond. Scores and samples always use all exemplars, for which the bandwidth
+        is refitted.
     n_neighbors : int, "auto" or None, default="auto"
-        Retrieval augmented training: of its M exemplars a row sees the k nearest, whose codes are
-        fetched for all rows once an epoch, or once in several while codes hardly move. Where the
-        exemplars are the minibatch, the last tenth of the epochs does so, from half of the rows:
-        few exemplars teach the codes at little cost, and many, retrieved at three times the cost,
-        the bandwidth in the end. Otherwise every epoch does. None: no retrieval. "auto": 5 where
-        the exemplars are the minibatch and there are more than 20 000 rows, else None.
+        Whether a row's exemplars are near it. "auto": where they are the minibatch and there are
+        more than 20 000 rows, minibatches are random in the first 70 % of the epochs and put
+        together from neighbourhoods of codes in the rest; a row then meets its nearest exemplars at
+        no cost, and those it does not meet count as zero in a sum over all, so that the objective
+        stays a bound. An int: retrieval augmented training [1]_; of its M exemplars a
+        row sees the k nearest, whose codes are fetched for all rows once an epoch, or once in
+        several while codes hardly move. Where the exemplars are the minibatch, only the last tenth
+        of the epochs does so, from half of the rows, at three times the cost of others. None:
+        neither.
     retrieval : {"auto", "exact", "pynndescent"}, default="auto"
         How nearest codes are found, in training and in `kneighbors`: by matrix products, or nearly
         all of them by pynndescent. "auto" takes what costs less; `kneighbors` is then exact.

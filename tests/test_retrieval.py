@@ -83,7 +83,8 @@ class Setting:
     def candidates(self, k, n_exemplars=None, codes=None, leave_one_out=True):
         n_exemplars = len(self.rows) - 1 if n_exemplars is None else n_exemplars
         found = Candidates(self.data, n_exemplars, k, "exact", leave_one_out)
-        found.start_epoch(self.codes if codes is None else codes, torch.Generator().manual_seed(0))
+        codes = self.codes if codes is None else codes
+        found.start_epoch(lambda: codes, 10, torch.Generator().manual_seed(0))
         return found
 
     def bounds(self, batch, seen, excluded, log_totals):
@@ -173,9 +174,9 @@ def test_neighbours_are_fetched_anew_once_codes_have_moved(monkeypatch):
     monkeypatch.setattr(candidates_module, "build_retrieval", spy)
     setting = Setting()
     found, generator = setting.candidates(3), torch.Generator()
-    found.start_epoch(setting.codes + 1e-3, generator)
+    found.start_epoch(lambda: setting.codes + 1e-3, 10, generator)
     assert len(calls) == 1
-    found.start_epoch(setting.codes.flip(0), generator)
+    found.start_epoch(lambda: setting.codes.flip(0), 10, generator)
     assert len(calls) == 2
 
 
@@ -191,13 +192,10 @@ def test_training_ends_with_retrieved_exemplars():
         return np.mean([epoch.bound for epoch in epochs][30:])
 
     exact = late_bound(n_exemplars=119)
-    all_retrieved = Retrieved(0.5, 119, 200, "exact")
-    assert late_bound(n_exemplars=29, in_batch=True, retrieved=all_retrieved) == pytest.approx(
-        exact, abs=0.2
-    )
-    nearest_retrieved = all_retrieved._replace(n_neighbors=1)
-    few = late_bound(n_exemplars=29, in_batch=True, retrieved=nearest_retrieved)
-    assert few < exact - 0.2
+    plan = {"n_exemplars": 29, "in_batch": True, "neighbors_from": 0.5}
+    all_retrieved = late_bound(**plan, retrieved=Retrieved(119, 200, "exact"))
+    assert all_retrieved == pytest.approx(exact, abs=0.2)
+    assert late_bound(**plan, retrieved=Retrieved(119, 1, "exact")) < exact - 0.2
 
 
 @pytest.mark.parametrize("n_exemplars", ["batch", "auto", None, 60])
@@ -218,14 +216,3 @@ def test_a_table_of_copies_has_nothing_to_retrieve():
     X = np.repeat(two_moons(3), 20, axis=0)
     model = small_vae(n_neighbors=2, n_exemplars=None, early_stopping=False).fit(X)
     assert np.isfinite(model.score_samples(X)).all()
-
-
-def test_retrieval_is_the_default_beyond_what_a_minibatch_can_tell(monkeypatch):
-    X = two_moons(700)
-    plain = small_vae(max_iter=3, early_stopping=False).fit(X)
-    monkeypatch.setattr("sklearn_exemplar_vae._plan.MAX_ROWS_IN_BATCH", 600)
-    retrieved = small_vae(max_iter=3, early_stopping=False).fit(X)
-    np.testing.assert_allclose(retrieved.loss_curve_[:2], plain.loss_curve_[:2])
-    assert retrieved.loss_curve_[2] != plain.loss_curve_[2]
-    none = small_vae(max_iter=3, early_stopping=False, n_neighbors=None).fit(X)
-    np.testing.assert_allclose(none.loss_curve_, plain.loss_curve_)

@@ -59,7 +59,8 @@ def test_learning_rate_falls_along_a_cosine():
 
 
 def test_the_minibatch_grows():
-    growths = [batch_growth(progress / 100) for progress in range(101)]
+    schedule = Schedule(100, 10, 1e-3, 0, 9, True, in_batch=True)
+    growths = [batch_growth(schedule, None, progress / 100) for progress in range(101)]
     assert growths == sorted(growths) and growths[0] == 1 and growths[59] == 1
     assert growths[60] == 2 and growths[84] == 2 and growths[85] == growths[100] == 4
 

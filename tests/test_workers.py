@@ -1,6 +1,7 @@
 """Two processes that train together against one with the doubled batch."""
 
 import pickle
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ import torch
 from _models import small_vae, two_moons
 from torch import distributed, multiprocessing
 
+from sklearn_exemplar_vae import _plan
 from sklearn_exemplar_vae.engine.workers import Workers, current_workers, share_sizes
 
 N_WORKERS = 2
 PLANS = {
-    "in-batch": {"n_exemplars": "batch"},
+    "in-batch": {"n_exemplars": "batch", "n_neighbors": None},
+    "grown, then of neighbours": {"n_exemplars": "batch"},
     "drawn": {"n_exemplars": 130},
     "retrieved": {"n_exemplars": 200, "n_neighbors": 3, "retrieval": "exact"},
     "grown, then retrieved": {"n_exemplars": "batch", "n_neighbors": 3, "retrieval": "exact"},
@@ -24,7 +27,9 @@ X = two_moons(301).astype(np.float32)
 
 def fit(plan, batch_size):
     defaults = {"early_stopping": False, "batch_size": batch_size, "max_iter": 12}
-    return small_vae(**(defaults | plan)).fit(X, sample_weight=np.linspace(0.5, 2, len(X)))
+    model = small_vae(**(defaults | plan))
+    with patch.object(_plan, "MAX_ROWS_IN_RANDOM_BATCHES", 0):
+        return model.fit(X, sample_weight=np.linspace(0.5, 2, len(X)))
 
 
 def work(rank, folder):

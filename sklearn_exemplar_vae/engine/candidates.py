@@ -1,12 +1,14 @@
-"""Retrieval augmented training: which exemplars a batch needs, from one retrieval for all rows."""
+"""Retrieval augmented training: the exemplars a batch needs, from one retrieval for all rows."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 
+from .batches import BatchExemplars, random_batches
+from .leave_one_out import log_weights_of_others
 from .retrieval import build_retrieval
 from .training_rows import TrainingRows
 from .workers import current_workers
@@ -17,14 +19,6 @@ OVER_FETCH = 1.5
 # Neighbours are fetched anew once codes have moved, on average, by this share of the distance to
 # their furthest candidate. Stale ones loosen the bound, and never break it.
 MAX_DRIFT = 0.1
-
-
-class BatchExemplars(NamedTuple):
-    """The exemplars of a batch's rows; the batch itself comes first."""
-
-    seen: torch.Tensor  # (m,), rows to encode
-    absent: torch.Tensor  # (m,), boolean: in the batch and not among the M exemplars
-    log_totals: torch.Tensor  # (n,), log-weight of all exemplars of a row, retrieved or not
 
 
 class Candidates:
@@ -54,8 +48,7 @@ class Candidates:
         retrieval: str,
         leave_one_out: bool,
     ) -> None:
-        self.weights, self.leave_one_out = data.weights, leave_one_out
-        _, self.groups = torch.unique(data.groups, return_inverse=True)
+        self.weights, self.groups, self.leave_one_out = data.weights, data.groups, leave_one_out
         self.n_exemplars, self.n_neighbors, self.retrieval = n_exemplars, n_neighbors, retrieval
         self.workers = current_workers()
         self.nearest = self.codes = None
@@ -64,8 +57,11 @@ class Candidates:
         )
         self.n_batches = 0
 
-    def start_epoch(self, codes: torch.Tensor, generator: torch.Generator) -> None:
-        """Draw the epoch's exemplars; retrieve anew if the rows' ``codes`` (n, d) have drifted."""
+    def start_epoch(
+        self, encode: Callable[[], torch.Tensor], n_batches: int, generator: torch.Generator
+    ) -> list[torch.Tensor]:
+        """Draw exemplars and batches; retrieve anew if codes (n, d), as ``encode`` gives, moved."""
+        codes = encode()
         is_stale = self.nearest is None or self._drift(codes) > MAX_DRIFT
         if self.workers.agree(torch.tensor(is_stale, device=codes.device)):
             self._retrieve(codes, generator)
@@ -74,15 +70,9 @@ class Candidates:
         drawn = torch.randperm(n_rows, generator=generator)[: self.n_exemplars + 1]
         self.eligible = torch.zeros(n_rows, dtype=torch.bool, device=codes.device)
         self.eligible[drawn.to(codes.device)] = True
-        weights = torch.where(self.eligible, self.weights, 0.0).double()
-        by_group = weights.new_zeros(int(self.groups.max()) + 1)
-        by_group.index_add_(0, self.groups, weights)
-        others = weights.sum()
-        if self.leave_one_out:
-            others = others - by_group[self.groups]
-        self.log_totals = (
-            others.clamp_min(torch.finfo(torch.float32).tiny).log().float().expand(n_rows)
-        )
+        weights = torch.where(self.eligible, self.weights, 0.0)
+        self.log_totals = log_weights_of_others(weights, self.groups, self.leave_one_out)
+        return random_batches(n_rows, n_batches, generator, codes.device)
 
     def of_batch(self, batch: torch.Tensor) -> BatchExemplars:
         """What the rows ``batch`` (n,) see."""

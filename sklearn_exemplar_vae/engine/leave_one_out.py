@@ -31,6 +31,20 @@ def own_exemplars(row_groups: torch.Tensor, exemplar_groups: torch.Tensor) -> to
     return row_groups[:, None] == exemplar_groups[None, :]
 
 
+def log_weights_of_others(
+    weights: torch.Tensor, groups: torch.Tensor, leave_one_out: bool
+) -> torch.Tensor:
+    """log sum of ``weights`` (n,) for every row, without its own and its copies', (n,)."""
+    _, groups = torch.unique(groups, return_inverse=True)
+    weights = weights.double()
+    others = weights.sum()
+    if leave_one_out:
+        by_group = weights.new_zeros(int(groups.max()) + 1).index_add_(0, groups, weights)
+        others = others - by_group[groups]
+    others = others.clamp_min(torch.finfo(torch.float32).tiny)
+    return others.log().float().expand(len(weights))
+
+
 def draw_others(
     batch: torch.Tensor, n_rows: int, n_exemplars: int, generator: torch.Generator
 ) -> torch.Tensor:

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import torch
 
-from .candidates import BatchExemplars, Candidates
-from .leave_one_out import draw_others, own_exemplars
+from .batches import BatchExemplars, RandomExemplars
+from .candidates import Candidates
+from .leave_one_out import own_exemplars
 from .model import ExemplarModel
+from .neighborhoods import Neighborhoods
 from .refit import refit_bandwidth_without_held_out_rows
 from .scoring import encode
 from .training_rows import TrainingRows
@@ -28,12 +30,13 @@ FINAL_LEARNING_RATE = 1e-3
 # suffice while the codes take shape and teach too wide a bandwidth in the end; by then the learning
 # rate is low enough for fewer, larger steps, which cost what the smaller ones did.
 BATCH_GROWTH = ((0.0, 1), (0.6, 2), (0.85, 4))
+# The same of a batch of neighbourhoods, which it takes more rows of to be like the data.
+NEIGHBORHOODS_GROWTH = 2
 
 
 class Retrieved(NamedTuple):
-    """Retrieval augmented epochs."""
+    """How epochs retrieve each row's nearest exemplars."""
 
-    start: float  # the share of the epochs before them
     n_exemplars: int  # M, exemplars drawn for an epoch
     n_neighbors: int  # k, exemplars retrieved for a row
     retrieval: str = "auto"  # see `retrieval`
@@ -50,7 +53,8 @@ class Schedule(NamedTuple):
     leave_one_out: bool
     autocast: torch.dtype | None = None
     in_batch: bool = False  # whether the exemplars are the minibatch, which grows along the way
-    retrieved: Retrieved | None = None  # how the last epochs find the exemplars
+    neighbors_from: float = 1.0  # the share of the epochs after which exemplars are near a row
+    retrieved: Retrieved | None = None  # how they are found; None makes neighbours a batch
 
 
 class Epoch(NamedTuple):
@@ -85,32 +89,32 @@ def train(
     """
     trainer = Trainer(model, data, schedule, generator)
     device, n_rows, n_workers = data.weights.device, len(data.rows), trainer.workers.size
-    candidates = None
+    source = RandomExemplars(n_rows, schedule.n_exemplars, device)
     for number in range(1, schedule.n_epochs + 1):
         total = torch.zeros((), device=device)
-        order = torch.randperm(n_rows, generator=generator).to(device)
         progress = (number - 1) / schedule.n_epochs
-        growth = batch_growth(progress) if schedule.in_batch else 1
-        if schedule.retrieved is not None and number > schedule.retrieved.start * schedule.n_epochs:
-            if candidates is None:
-                candidates = Candidates(data, *schedule.retrieved[1:], schedule.leave_one_out)
+        if isinstance(source, RandomExemplars) and progress >= schedule.neighbors_from:
+            source = nearest_exemplars(data, schedule)
+            if number > 1:
                 trainer.refit_bandwidth()
-            candidates.start_epoch(encode(trainer.averaged, data.rows), generator)
-            growth = 1
+        growth = batch_growth(schedule, source, progress)
         n_batches = math.ceil(n_rows / (growth * n_workers * schedule.batch_size))
-        # Batches of one size, to a row: a last batch of three would be a draw of two exemplars.
-        for index, batch in enumerate(order.tensor_split(n_batches)):
-            epochs_before = number - 1 + index / n_batches
-            epochs_after = number - 1 + (index + 1) / n_batches
+        batches = source.start_epoch(trainer.codes, n_batches, generator)
+        for index, batch in enumerate(batches):
+            epochs_before = number - 1 + index / len(batches)
+            epochs_after = number - 1 + (index + 1) / len(batches)
             rate = schedule.learning_rate * cosine_decay(epochs_before / schedule.n_epochs)
-            kl_weight = min(1.0, epochs_after / max(schedule.kl_warmup, 1 / n_batches))
-            if candidates is not None:
-                exemplars = candidates.of_batch(batch)
-            else:
-                exemplars = drawn_exemplars(batch, n_rows, schedule.n_exemplars, generator)
-            total += trainer.step(batch, exemplars, kl_weight, rate, growth)
+            kl_weight = min(1.0, epochs_after / max(schedule.kl_warmup, 1 / len(batches)))
+            total += trainer.step(batch, source.of_batch(batch), kl_weight, rate, growth)
         trainer.workers.add([total])
         yield Epoch(number, (total / data.weights.sum()).item(), trainer.averaged)
+
+
+def nearest_exemplars(data: TrainingRows, schedule: Schedule) -> Candidates | Neighborhoods:
+    """The source of exemplars that are near a row."""
+    if schedule.retrieved is None:
+        return Neighborhoods(data, schedule.leave_one_out)
+    return Candidates(data, *schedule.retrieved, schedule.leave_one_out)
 
 
 class Trainer:
@@ -161,6 +165,10 @@ class Trainer:
         self.workers.agree_on_model(self.averaged)
         self.model.prior.load_state_dict(self.averaged.prior.state_dict())
 
+    def codes(self) -> torch.Tensor:
+        """Code means (n, d) of all rows, by the averaged weights."""
+        return encode(self.averaged, self.data.rows)
+
     def _bound(self, batch, exemplars: BatchExemplars, kl_weight: float) -> torch.Tensor:
         """The weighted sum of the bounds of this process's share of the rows ``batch``."""
         model, data, schedule, workers = self.model, self.data, self.schedule, self.workers
@@ -196,14 +204,12 @@ class Trainer:
         return (weights * bound).sum()
 
 
-def drawn_exemplars(batch, n_rows: int, n_exemplars: int, generator) -> BatchExemplars:
-    """The batch and what it lacks to M others for a row, all of which count."""
-    seen = torch.cat([batch, draw_others(batch, n_rows, n_exemplars, generator)])
-    return BatchExemplars(seen, absent=None, log_totals=None)
-
-
-def batch_growth(progress: float) -> int:
-    """How many first batches make one at ``progress``, from `BATCH_GROWTH`."""
+def batch_growth(schedule: Schedule, source, progress: float) -> int:
+    """How many first batches make one at ``progress``."""
+    if isinstance(source, Neighborhoods):
+        return NEIGHBORHOODS_GROWTH
+    if isinstance(source, Candidates) or not schedule.in_batch:
+        return 1
     return max(factor for share, factor in BATCH_GROWTH if progress >= share)
 
 

@@ -1,0 +1,100 @@
+"""A million rows in a file, and a million more: what a process holds in memory along the way.
+
+    python benchmarks/memory.py
+    python benchmarks/memory.py --rows 100000 --columns 64
+
+Simulated float32 rows in two `numpy.memmap` files, in a folder that is removed at the end. One pass
+of training over the first file, the second as more exemplars, then scores and samples. Resident
+memory is the peak of the process since its start; of it, pages of the files that the system happens
+to keep mapped are no copy of ours, and stand apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from _machine import describe, markdown_table
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_exemplar_vae import ExemplarVAE
+
+N_PLACES, N_ROWS_AT_A_TIME, N_ASKED = 100, 50_000, 10_000
+
+
+def write_rows(path: Path, n_rows: int, n_columns: int, seed: int) -> np.memmap:
+    """Rows around 100 places, written in parts and opened for reading."""
+    places = np.random.default_rng(0).normal(size=(N_PLACES, n_columns))
+    rng = np.random.default_rng(seed)
+    rows = np.memmap(path, np.float32, "w+", shape=(n_rows, n_columns))
+    for start in range(0, n_rows, N_ROWS_AT_A_TIME):
+        part = rows[start : start + N_ROWS_AT_A_TIME]
+        part[:] = places[rng.integers(N_PLACES, size=len(part))]
+        part += 0.5 * rng.normal(size=part.shape)
+    rows.flush()
+    del rows
+    return np.memmap(path, np.float32, "r", shape=(n_rows, n_columns))
+
+
+def peak_memory() -> float:
+    """GiB resident at most so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def resident_file_pages() -> str:
+    """GiB of mapped files resident now, where the system tells."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return ""
+    for line in status.read_text().splitlines():
+        if line.startswith("RssFile"):
+            return f"{int(line.split()[1]) / 2**20:.2f}"
+    return ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--columns", type=int, default=64)
+    parser.add_argument("--rtol", type=float, default=0.01)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    with tempfile.TemporaryDirectory() as folder:
+        shape = arguments.rows, arguments.columns
+        rows = write_rows(Path(folder, "rows"), *shape, seed=1)
+        more = write_rows(Path(folder, "more"), *shape, seed=2)
+        asked = np.array(write_rows(Path(folder, "asked"), N_ASKED, arguments.columns, seed=3))
+        model = ExemplarVAE(max_iter=1, random_state=0)
+        table = [["before", "", f"{peak_memory():.2f}", resident_file_pages()]]
+
+        def step(name, function, *rest):
+            start = time.perf_counter()
+            result = function(*rest)
+            taken = f"{time.perf_counter() - start:.1f}"
+            table.append([name, taken, f"{peak_memory():.2f}", resident_file_pages()])
+            print(*table[-1], flush=True)
+            return result
+
+        step("fit, one pass", model.fit, rows)
+        step("extend_exemplars", model.extend_exemplars, more)
+        exact = step(f"score_samples of {N_ASKED}", model.score_samples, asked)
+        model.set_params(rtol=arguments.rtol)
+        near = step(f"the same, rtol={arguments.rtol}", model.score_samples, asked)
+        step(f"sample {N_ASKED}", model.sample, N_ASKED)
+    size = rows.nbytes / 2**30
+    print(f"\n{describe()}\n")
+    print(markdown_table(["step", "seconds", "peak memory, GiB", "of files, GiB"], table))
+    print(
+        f"\nEach file holds {arguments.rows:,} x {arguments.columns} numbers, {size:.2f} GiB. "
+        f"{model.n_exemplars_:,} exemplars in the end; mean score {exact.mean():.3f} nats; "
+        f"largest difference with rtol {np.abs(exact - near).max():.4f}."
+    )
+
+
+if __name__ == "__main__":
+    main()

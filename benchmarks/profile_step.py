@@ -1,0 +1,97 @@
+"""Where the time of a training step goes: matrix products at the machine's peak, and the rest.
+
+    python benchmarks/profile_step.py --data ../shared/data
+
+The default plan on dynamic MNIST (see density.py), one epoch of random minibatches and one of
+neighbours. The peak is that of products of the layers' own shapes, measured beside; an ideal step
+would take the products' operations at that peak. The profiler's own cost, some percent, is in the
+rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from _machine import describe, markdown_table
+from density import LAYERS, N_COMPONENTS, Images, make_schedule, new_model
+from torch.profiler import ProfilerActivity, profile
+
+from sklearn_exemplar_vae.engine.devices import choose_autocast
+from sklearn_exemplar_vae.engine.training import train
+
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm")
+N_SHOWN = 8
+
+
+def operations_of_a_row(n_features: int) -> float:
+    """Floating point operations of the layers' products, forward and back (twice forward's)."""
+    encoder = zip((n_features, *LAYERS[:-1]), LAYERS, strict=True)
+    decoder = zip((N_COMPONENTS, *reversed(LAYERS[1:])), reversed(LAYERS), strict=True)
+    gated = sum(2 * inputs * outputs for pairs in (encoder, decoder) for inputs, outputs in pairs)
+    heads = 2 * LAYERS[-1] * N_COMPONENTS + LAYERS[0] * n_features
+    # Nothing is propagated to the rows themselves.
+    return 2 * (3 * (gated + heads) - n_features * 2 * LAYERS[0])
+
+
+def peak(dtype: torch.dtype, n_rows: int) -> float:
+    """Operations a second of a product of the shape of the first layer's."""
+    rows = torch.randn(n_rows, 784, dtype=dtype)
+    weights = torch.randn(2 * LAYERS[0], 784, dtype=dtype)
+    for _ in range(20):
+        rows @ weights.T
+    start = time.perf_counter()
+    for _ in range(200):
+        rows @ weights.T
+    return 200 * 2 * rows.numel() * len(weights) / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--batch-size", type=int, default=500)
+    parser.add_argument("--learning-rate", type=float, default=6e-3)
+    parser.add_argument("--kl-warmup", type=float, default=3)
+    arguments = parser.parse_args()
+    images = Images("mnist", arguments.data, torch.device("cpu"))
+    dtype = choose_autocast("auto", "bernoulli", torch.device("cpu")) or torch.float32
+    operations = operations_of_a_row(images.test.shape[1]) * len(images.training.rows)
+    at_peak = operations / peak(dtype, arguments.batch_size)
+    schedule = make_schedule("exemplar", arguments, 6, images)._replace(neighbors_from=0.5)
+    generator = torch.Generator().manual_seed(0)
+    epochs = train(new_model("exemplar", images, 0), images.training, schedule, generator)
+    table = []
+    for number in range(1, 7):
+        start = time.perf_counter()
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            next(epochs)
+        taken = time.perf_counter() - start
+        if number not in (3, 6):
+            continue
+        events = sorted(profiler.key_averages(), key=lambda e: -e.self_cpu_time_total)
+        spent = {event.key: event.self_cpu_time_total / 1e6 for event in events}
+        products = sum(spent.get(name, 0.0) for name in PRODUCTS)
+        rest = [f"{key} {s:.2f}" for key, s in spent.items() if key not in PRODUCTS][:N_SHOWN]
+        table.append(
+            [
+                "random" if number == 3 else "of neighbours",
+                f"{taken:.2f}",
+                f"{products:.2f} ({products / taken:.0%})",
+                f"{at_peak:.2f} ({at_peak / taken:.0%})",
+                ", ".join(rest),
+            ]
+        )
+    header = [
+        "minibatches",
+        "seconds an epoch",
+        "products",
+        f"layers' products at {operations / at_peak / 1e9:.0f} GFLOP/s ({dtype})",
+        "the rest, largest first",
+    ]
+    print(f"{describe()}\n\n{markdown_table(header, table)}")
+
+
+if __name__ == "__main__":
+    main()

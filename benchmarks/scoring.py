@@ -1,0 +1,208 @@
+"""Scores of images: beside the plain sum over all exemplars, and beside KernelDensity.
+
+    python benchmarks/scoring.py plain --data ../shared/data
+    python benchmarks/scoring.py kernel-density --data ../shared/data
+
+`--data` is a folder with MNIST; without it the images come from OpenML. All 50000 training rows are
+exemplars.
+
+"plain": zeros and ones, S = 100 samples a row. The plain way sums over all exemplars at each
+sample, once for the prior and once for the proposal that the sample was drawn from; it is timed on
+`--plain-rows` rows, and the two ways' scores of these rows, from the same samples, are compared. A
+third way draws from q(z | x) as the paper does. The two ways take turns, `--rounds` times.
+
+"kernel-density": 16 grey levels with noise of one step, 1000 test rows. KernelDensity has one leaf
+(scikit-learn #25799) and standardised columns; its bandwidth is the best of a few by 1000
+validation rows. A fit of either and its scores are timed once.
+
+Peak memory is that of a process of its own, which loads the fitted model and scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import tempfile
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from _machine import describe, markdown_table
+from _rivals import Standardised
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import KernelDensity
+
+from sklearn_exemplar_vae import ExemplarVAE
+from sklearn_exemplar_vae.datasets import load_mnist
+from sklearn_exemplar_vae.engine.priors import PosteriorProposal, log_mixture_density
+from sklearn_exemplar_vae.engine.scoring import importance_noise
+
+N_SAMPLES = 100
+BANDWIDTHS = (0.2, 0.3, 0.4, 0.5, 0.6)
+N_KERNEL_DENSITY_ROWS = 1000
+
+
+@torch.no_grad()
+def plain_scores(model: ExemplarVAE, rows: np.ndarray, from_posterior: bool) -> np.ndarray:
+    """Importance-weighted log-densities, every term of every sum over exemplars taken.
+
+    The samples are those of `score_samples`, or of q(z | x).
+    """
+    engine, exemplars = model._model, model._exemplars
+    exemplars = exemplars._replace(codes=exemplars.codes.float())
+    prior, log_bandwidth = engine.prior, engine.prior.log_bandwidth
+    noise = importance_noise(N_SAMPLES, model.n_components_, model._score_seed)
+    scores = []
+    for row in torch.from_numpy(rows).float():
+        mean, log_variance = engine.network.encode(row[None])
+        if from_posterior:
+            proposal = PosteriorProposal(mean, log_variance, prior)
+        else:
+            proposal = prior.proposal(mean, log_variance, exemplars)
+        codes = proposal.draw(noise.normals.float(), noise.uniforms)[0]
+        log_prior = log_mixture_density(codes, exemplars, log_bandwidth)
+        if from_posterior:
+            log_proposal = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+            log_proposal = log_proposal.log_prob(codes).sum(1)
+        else:  # a mixture of normals between the row's code and each exemplar's
+            scale = proposal.variance.sqrt()
+            centres = exemplars.codes + proposal.shrinkage * (mean - exemplars.codes)
+            overlaps = proposal._log_overlap(slice(None), exemplars)[0]
+            scaled = exemplars._replace(codes=centres / scale, log_weights=overlaps)
+            log_proposal = log_mixture_density(codes / scale, scaled, torch.zeros(()))
+            log_proposal = log_proposal - scale.log().sum()
+        log_likelihood = engine.likelihood.log_prob(engine.network.decode(codes), row)
+        log_weights = log_likelihood + log_prior - log_proposal
+        scores.append(torch.logsumexp(log_weights, 0) - np.log(N_SAMPLES))
+    return torch.stack(scores).double().numpy() + model._log_jacobian()
+
+
+def seconds(function, *arguments):
+    """(seconds, result) of one call."""
+    start = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - start, result
+
+
+def score_stored(path: str, rows: np.ndarray) -> float:
+    """Peak memory, MiB, of a process that loads a model and scores."""
+    joblib.load(path).score_samples(rows)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def peak_memory(model: ExemplarVAE, rows: np.ndarray) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/model.joblib"
+        joblib.dump(model, path)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(score_stored, path, rows).result()
+
+
+def compare_with_plain(images, arguments) -> str:
+    rng = np.random.default_rng(0)
+
+    def binarised(rows):
+        return (rng.uniform(size=rows.shape) < rows / 255).astype(np.float32)
+
+    train, test = binarised(images.X_train), binarised(images.X_test)
+    model = ExemplarVAE(
+        max_iter=arguments.epochs,
+        batch_size=500,
+        learning_rate_init=6e-3,
+        n_importance_samples=N_SAMPLES,
+        random_state=0,
+    ).fit(train)
+    few = test[: arguments.plain_rows]
+    ours, plain = [], []
+    for _ in range(arguments.rounds):
+        taken, scores = seconds(model.score_samples, test)
+        ours.append(len(test) / taken)
+        taken, expected = seconds(plain_scores, model, few, False)
+        plain.append(len(few) / taken)
+    taken, from_posterior = seconds(plain_scores, model, few, True)
+    shown = scores[: len(few)]
+    rows = [
+        ["score_samples", statistics.median(ours), len(test), scores.mean(), shown.mean(), 0.0],
+        ["plain", statistics.median(plain), len(few), None, expected.mean(), shown - expected],
+        ["plain, samples of q", len(few) / taken, len(few), None, from_posterior.mean(), None],
+    ]
+    table = [
+        [
+            name,
+            f"{speed:.2f}",
+            f"{speed / rows[1][1]:.1f}",
+            str(n_rows),
+            "" if mean is None else f"{mean:.3f}",
+            f"{mean_of_few:.3f}",
+            "" if gap is None else f"{np.abs(gap).max():.5f}",
+        ]
+        for name, speed, n_rows, mean, mean_of_few, gap in rows
+    ]
+    header = [
+        "scores",
+        "rows a second",
+        "to plain",
+        "rows",
+        "mean, nats",
+        f"mean of the first {len(few)}",
+        "largest difference, nats",
+    ]
+    memory = peak_memory(model, test)
+    return markdown_table(header, table) + f"\n\nPeak memory of score_samples: {memory:.0f} MiB."
+
+
+def compare_with_kernel_density(images, arguments) -> str:
+    rng = np.random.default_rng(0)
+
+    def grey(rows):
+        return (rows // 16 + rng.uniform(size=rows.shape)).astype(np.float32)
+
+    train, validation = grey(images.X_train), grey(images.X_valid)[:N_KERNEL_DENSITY_ROWS]
+    test = grey(images.X_test)[:N_KERNEL_DENSITY_ROWS]
+
+    def kernel_density(bandwidth):
+        return Standardised(KernelDensity(bandwidth=bandwidth, leaf_size=len(train)).fit, train)
+
+    searching, scores = seconds(
+        lambda: [kernel_density(b).score_samples(validation).mean() for b in BANDWIDTHS]
+    )
+    best = BANDWIDTHS[int(np.argmax(scores))]
+    fits = {
+        "ExemplarVAE": lambda: ExemplarVAE(random_state=0).fit(train),
+        "ExemplarVAE(max_iter=0)": lambda: ExemplarVAE(max_iter=0, random_state=0).fit(train),
+        f"KernelDensity(bandwidth={best})": lambda: kernel_density(best),
+    }
+    table = []
+    for name, fit in fits.items():
+        fitting, density = seconds(fit)
+        scoring, scores = seconds(density.score_samples, test)
+        table.append([name, f"{fitting:.1f}", f"{scoring:.1f}", f"{scores.mean():.1f}"])
+    header = ["density", "fit, s", "score 1000 rows, s", "held-out log-density, nats a row"]
+    note = f"The search over {len(BANDWIDTHS)} bandwidths took {searching:.0f} s."
+    return markdown_table(header, table) + "\n\n" + note
+
+
+COMPARISONS = {"plain": compare_with_plain, "kernel-density": compare_with_kernel_density}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("comparison", choices=COMPARISONS)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--epochs", type=int, default=20, help="of the model of zeros and ones")
+    parser.add_argument("--plain-rows", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    table = COMPARISONS[arguments.comparison](load_mnist(arguments.data), arguments)
+    print(f"{describe()}\n\n{table}")
+
+
+if __name__ == "__main__":
+    main()
