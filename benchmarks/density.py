@@ -9,7 +9,8 @@ evaluation, are drawn once.
 
 For each budget of seconds and each of `--plans`: as many epochs as fit the budget (some are timed
 beforehand, which also compiles pynndescent), the single-sample validation ELBO over all exemplars
-along the way, with the clock stopped, when it passed `--target`, and at the end the test
+along the way, with the clock stopped and the bandwidth refitted as the estimator does, when it
+passed `--target`, the memory that training took in a process of its own, and at the end the test
 log-likelihood, importance weighted. The plans are the default (exemplars of the minibatch, which is
 random first and made of neighbours later), the gaussian prior, and for an ablation random
 minibatches to the end, the same with exemplars retrieved in the last tenth of the epochs, retrieved
@@ -19,8 +20,12 @@ ones only (k = 10 of M = 25000) and all of M = 25000 at every step.
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
+import resource
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -140,9 +145,10 @@ def seconds_per_epoch(plan: str, images: Images, arguments) -> float:
     return (1 - share) * taken[1] + share * taken[-1]
 
 
-def run(plan: str, seconds: float, images: Images, arguments) -> list[str]:
+def run(plan: str, seconds: float, arguments) -> list[str]:
     """Train within the budget; one row of the table."""
     prior = PLANS[plan][0]
+    images = Images(arguments.dataset, arguments.data, choose_device(arguments.device))
     affordable = (1 - RESERVE) * seconds / seconds_per_epoch(plan, images, arguments)
     n_epochs = max(1, int(affordable))
     schedule = make_schedule(plan, arguments, n_epochs, images)
@@ -153,15 +159,16 @@ def run(plan: str, seconds: float, images: Images, arguments) -> list[str]:
     for _ in range(n_epochs):
         start = time.perf_counter()
         epoch = next(epochs)
-        if epoch.number == n_epochs and prior == "exemplar":
-            refit(epoch.model, images)
         elapsed += time.perf_counter() - start
         every = max(1, n_epochs // arguments.curve_points)
         if epoch.number % every == 0 or epoch.number == n_epochs:
-            curve.append((elapsed, validation_elbo(epoch.model, images)))
+            model = copy.deepcopy(epoch.model)
+            if prior == "exemplar":
+                refit(model, images)
+            curve.append((elapsed, validation_elbo(model, images)))
             elbo = f"{curve[-1][1]:.2f} at {elapsed:.0f} s"
             print(f"{plan}, epoch {epoch.number} of {n_epochs}: {elbo}", flush=True)
-    model = epoch.model
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     rows = torch.randperm(len(images.test), generator=torch.Generator().manual_seed(0))
     rows = images.test[rows[: arguments.test_rows].to(images.test.device)]
     noise = importance_noise(arguments.n_samples, N_COMPONENTS, seed=0)
@@ -175,6 +182,7 @@ def run(plan: str, seconds: float, images: Images, arguments) -> list[str]:
         str(n_epochs),
         f"{curve[-1][1]:.2f}",
         time_to(arguments.target, curve),
+        f"{memory:.0f}",
         f"{scores.mean().item():.2f} ± {error:.2f}",
         f"{scoring:.0f}",
         ", ".join(f"{elbo:.2f} at {seconds:.0f} s" for seconds, elbo in curve),
@@ -205,18 +213,17 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    images = Images(arguments.dataset, arguments.data, choose_device(arguments.device))
-    rows = [
-        run(plan, seconds, images, arguments)
-        for seconds in arguments.seconds
-        for plan in arguments.plans
-    ]
+    rows = []
+    for seconds, plan in itertools.product(arguments.seconds, arguments.plans):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own_process:
+            rows.append(own_process.submit(run, plan, seconds, arguments).result())
     header = [
         "trained with",
         "training, s",
         "epochs",
         "validation ELBO",
         f"s to {arguments.target}",
+        "peak memory, MiB",
         f"test log-likelihood, S = {arguments.n_samples}, {arguments.test_rows} rows",
         "scoring, s",
         "validation ELBO along the way",
