@@ -62,7 +62,7 @@ def plain_scores(model: ExemplarVAE, rows: np.ndarray, from_posterior: bool) -> 
     for row in torch.from_numpy(rows).float():
         mean, log_variance = engine.network.encode(row[None])
         if from_posterior:
-            proposal = PosteriorProposal(mean, log_variance, prior)
+            proposal = PosteriorProposal(mean, log_variance, prior, exemplars)
         else:
             proposal = prior.proposal(mean, log_variance, exemplars)
         codes = proposal.draw(noise.normals.float(), noise.uniforms)[0]

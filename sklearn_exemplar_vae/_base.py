@@ -19,6 +19,7 @@ from sklearn.base import (
     DensityMixin,
     TransformerMixin,
 )
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -26,6 +27,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ._rows import (
     FLOAT_DTYPES,
     ROWS_AT_A_TIME,
+    GreyLevels,
     float_dtype,
     input_dtypes,
     over_draws,
@@ -49,9 +51,10 @@ class BaseExemplarDensity(
     """A density over rows whose state is a model and the codes of its exemplars.
 
     A subclass's fit sets ``_model``, an `ExemplarModel` of float32 weights; ``_scaler``, a fitted
-    StandardScaler or None; ``_score_seed``; ``device_``; ``n_components_``. `_keep_exemplars` sets
-    ``_exemplars``, codes and log-weights in the dtype of the X of fit; ``_exemplar_rows``, for
-    every exemplar its row in the X of fit (and of `extend_exemplars` after that).
+    StandardScaler, GreyLevels or None; ``_score_seed``; ``device_``; ``n_components_``.
+    `_keep_exemplars` sets ``_exemplars``, codes and log-weights in the dtype of the X of fit;
+    ``_exemplar_rows``, for every exemplar its row in the X of fit (and of `extend_exemplars` after
+    that).
     """
 
     def __sklearn_tags__(self):
@@ -96,7 +99,8 @@ class BaseExemplarDensity(
 
     def _score_part(self, X, cells: Cells | None) -> np.ndarray:
         model, exemplars = self._model_as(float_dtype(X))
-        noise = importance_noise(self.n_importance_samples, self.n_components_, self._score_seed)
+        n_noise = model.network.n_noise
+        noise = importance_noise(self.n_importance_samples, n_noise, self._score_seed)
         exemplars = exemplars if cells is None else cells
         log_densities = log_density(model, self._to_model(X), exemplars, noise, self.rtol)
         return log_densities.cpu().numpy() + self._log_jacobian()
@@ -360,11 +364,13 @@ class BaseExemplarDensity(
         return torch.tensor(np.ascontiguousarray(array), device=self.device_)
 
     def _to_model(self, X: np.ndarray) -> torch.Tensor:
-        """Standardised rows on the device, in the dtype of X if that is a float's."""
-        if self._scaler is not None:
-            standardised = (X - self._scaler.mean_) / self._scaler.scale_
-            return self._to_device(standardised.astype(float_dtype(X), copy=False))
-        return self._to_device(X.astype(float_dtype(X), copy=False))
+        """Scaled rows on the device, in the dtype of X if that is a float's."""
+        return self._to_device(self._scale(X).astype(float_dtype(X), copy=False))
+
+    def _scale(self, X: np.ndarray) -> np.ndarray:
+        if self._scaler is None:
+            return X
+        return (X - self._scaler.mean_) / self._scaler.scale_
 
     def _unscale(self, rows: np.ndarray) -> np.ndarray:
         if self._scaler is None:
@@ -372,11 +378,16 @@ class BaseExemplarDensity(
         return rows * self._scaler.scale_ + self._scaler.mean_
 
     def _from_model(self, rows: torch.Tensor) -> np.ndarray:
-        return self._unscale(rows.cpu().numpy().astype(np.float64)).astype(self._dtype())
+        rows = self._unscale(rows.cpu().numpy().astype(np.float64))
+        if isinstance(self._scaler, GreyLevels):
+            rows = np.rint(rows)
+        return rows.astype(self._dtype())
 
     def _log_jacobian(self) -> float:
-        """log |d standardised / d X|: what makes log-densities the user's."""
-        return 0.0 if self._scaler is None else -float(np.log(self._scaler.scale_).sum())
+        """log |d standardised / d X|: what makes log-densities the user's. Masses need none."""
+        if not isinstance(self._scaler, StandardScaler):
+            return 0.0
+        return -float(np.log(self._scaler.scale_).sum())
 
     def _encode(self, X: np.ndarray) -> torch.Tensor:
         return torch.cat(over_rows(self._encode_part, X))

@@ -16,6 +16,8 @@ from sklearn.utils.validation import validate_data
 
 from ._base import BaseExemplarDensity
 from ._plan import (
+    check_grey_levels,
+    check_image_shape,
     check_layer_sizes,
     check_unit_interval,
     choose_n_components,
@@ -23,12 +25,12 @@ from ._plan import (
     holds_only_zeros_and_ones,
     plan_exemplars,
 )
-from ._rows import column_means, fit_scaler, input_dtypes, rows_to_start_from
+from ._rows import GreyLevels, column_means, fit_scaler, input_dtypes, rows_to_start_from
 from .engine.devices import choose_autocast, choose_device
 from .engine.early_stopping import Stopping, fit
 from .engine.kde_start import kernel_start, principal_component_start
 from .engine.leave_one_out import duplicate_groups
-from .engine.model import PRIORS, ExemplarModel, build_model
+from .engine.model import LIKELIHOODS, PRIORS, ExemplarModel, build_model
 from .engine.networks import NETWORKS
 from .engine.training import Schedule
 from .engine.training_rows import StoredRows, TrainingRows
@@ -71,17 +73,28 @@ class ExemplarVAE(BaseExemplarDensity):
         principal components; what None makes of that is kept only if held-out rows show it to be
         better than the kernel density estimate of all columns (up to 2000 of them), which otherwise
         is the model, with ``n_features`` columns a code.
-    architecture : {"mlp"}, default="mlp"
-        "mlp": gated dense layers.
-    prior : {"exemplar", "gaussian"}, default="exemplar"
-        "exemplar": the mixture above. "gaussian": the N(0, I) of the plain VAE, for comparison.
-    likelihood : {"auto", "gaussian", "bernoulli"}, default="auto"
+    architecture : {"mlp", "hierarchical", "conv"}, default="mlp"
+        "mlp": gated dense layers. "hierarchical": the same with a second level of codes below,
+        p(x | z_1, z_2) p(z_1 | z_2), of as many columns; the prior stands on z_2, which is what
+        `transform` returns. "conv": such two levels over gated convolutions, for images. Only "mlp"
+        starts from a density estimate.
+    prior : {"exemplar", "vamp", "gaussian"}, default="exemplar"
+        "exemplar": the mixture above. For comparison "vamp", a mixture of q(z | u) over
+        `n_pseudo_inputs` learned rows u [2]_, and "gaussian", the N(0, I) of the plain VAE.
+    likelihood : {"auto", "gaussian", "bernoulli", "logistic"}, default="auto"
         p(x | z). "gaussian": continuous columns, a learned variance each. "bernoulli": columns in
         [0, 1]; values strictly between are probabilities of a one, drawn anew at every visit in
-        training, and then scores are cross-entropies rather than densities. "auto": bernoulli where
-        X holds only zeros and ones (both of them), else gaussian.
+        training, and then scores are cross-entropies rather than densities. "logistic": grey
+        levels, integers from 0 to 255, whose scores are probabilities rather than densities: a
+        logistic distribution cut into levels. "auto": bernoulli where X holds only zeros and ones
+        (both of them), else gaussian.
     hidden_layer_sizes : int or sequence of int, default=(300, 300)
-        Units of the encoder's layers, reversed in the decoder.
+        Units of the encoder's dense layers, reversed in the decoder.
+    image_shape : tuple of (channels, height, width) or None, default=None
+        What a row is, for "conv" and for it alone; height and width divisible by 4.
+    n_pseudo_inputs : int, default=500
+        Components of the "vamp" prior, at most one a row; they start as rows of X. Other priors
+        have none.
     n_exemplars : int, "auto", "batch" or None, default="auto"
         Exemplars M that a row sees at a training step. "batch": the other rows of its minibatch, as
         fast as a plain VAE. A random minibatch doubles after 60 % and again after 85 % of the
@@ -185,6 +198,7 @@ class ExemplarVAE(BaseExemplarDensity):
     .. [1] Norouzi, S., Fleet, D. J. and Norouzi, M. (2020). Exemplar VAE: Linking generative
     models,
        nearest neighbor retrieval, and data augmentation. NeurIPS 33.
+    .. [2] Tomczak, J. M. and Welling, M. (2018). VAE with a VampPrior. AISTATS.
 
     Examples
     --------
@@ -207,8 +221,10 @@ class ExemplarVAE(BaseExemplarDensity):
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "architecture": [StrOptions(set(NETWORKS))],
         "prior": [StrOptions(set(PRIORS))],
-        "likelihood": [StrOptions({"auto", "gaussian", "bernoulli"})],
+        "likelihood": [StrOptions({"auto", *LIKELIHOODS})],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "image_shape": ["array-like", None],
+        "n_pseudo_inputs": [Interval(Integral, 1, None, closed="left")],
         "n_exemplars": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto", "batch"}),
@@ -246,6 +262,8 @@ class ExemplarVAE(BaseExemplarDensity):
         prior="exemplar",
         likelihood="auto",
         hidden_layer_sizes=(300, 300),
+        image_shape=None,
+        n_pseudo_inputs=500,
         n_exemplars="auto",
         n_neighbors="auto",
         retrieval="auto",
@@ -272,6 +290,8 @@ class ExemplarVAE(BaseExemplarDensity):
         self.prior = prior
         self.likelihood = likelihood
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.image_shape = image_shape
+        self.n_pseudo_inputs = n_pseudo_inputs
         self.n_exemplars = n_exemplars
         self.n_neighbors = n_neighbors
         self.retrieval = retrieval
@@ -368,27 +388,36 @@ class ExemplarVAE(BaseExemplarDensity):
             likelihood = "bernoulli" if binary else "gaussian"
         self._likelihood = likelihood
         self._check_domain(X)
-        n_features = X.shape[1]
-        n_components = choose_n_components(self.n_components, *X.shape, likelihood)
-        self._scaler, chosen = None, None
-        if likelihood == "gaussian":
+        n_features, is_continuous = X.shape[1], likelihood == "gaussian"
+        has_start = is_continuous and self.architecture == "mlp"
+        n_components = choose_n_components(self.n_components, *X.shape, has_start)
+        self._scaler = chosen = pseudo_inputs = None
+        if likelihood == "logistic":
+            self._scaler = GreyLevels()
+        if is_continuous:
             self._scaler = fit_scaler(X, weights)
+        if has_start:
             rows = rows_to_start_from(X, generator)
             chosen = (
                 self._to_model(X[rows].astype(np.float64)).cpu(),
                 torch.from_numpy(weights[rows]),
                 torch.from_numpy(groups[rows]),
             )
+        if self.prior == "vamp":
+            rows = torch.randperm(len(X), generator=generator)[: self.n_pseudo_inputs].numpy()
+            pseudo_inputs = self._to_model(X[np.sort(rows)]).float().cpu()
+        row_mean = torch.from_numpy(self._scale(column_means(X, weights)[None])[0]).float()
         untrained = partial(
             self._untrained,
             chosen,
             n_rows=len(X),
             binary=binary,
-            row_mean=torch.from_numpy(column_means(X, weights)).float(),
+            row_mean=row_mean,
+            pseudo_inputs=pseudo_inputs,
             generator=generator,
         )
         self._model = untrained(n_components)
-        if likelihood != "gaussian":
+        if not has_start:
             return None
         if self.n_components is None and self.prior == "exemplar":
             if n_components < n_features <= MAX_FLOOR_COMPONENTS:
@@ -396,26 +425,23 @@ class ExemplarVAE(BaseExemplarDensity):
         return copy.deepcopy(self._model)
 
     def _untrained(
-        self, chosen, n_components, *, n_rows, binary, row_mean, generator
+        self, chosen, n_components, *, n_rows, row_mean, generator, **rest
     ) -> ExemplarModel:
-        """A model of so many codes; of continuous data a density estimate of the rows ``chosen``.
+        """A model of so many codes; with rows ``chosen`` a density estimate of them.
 
-        ``chosen`` are rows, weights and groups as `kernel_start` wants them, or None.
+        ``chosen`` are rows, weights and groups as `kernel_start` wants them, or None; the ``rest``
+        are arguments of `build_model`.
         """
         start = None
-        if chosen is not None and self.prior == "gaussian":
-            start = principal_component_start(*chosen, n_components, generator)
-        elif chosen is not None:
+        if chosen is not None and self.prior == "exemplar":
             start = kernel_start(*chosen, n_components, self.bandwidth, n_rows, generator)
-        structure = self._structure()
+        elif chosen is not None:
+            start = principal_component_start(*chosen, n_components, generator)
+        structure = self._structure(len(row_mean))
         structure |= {"n_components": n_components, "likelihood": self._likelihood}
+        structure.pop("n_pseudo_inputs")
         model = build_model(
-            len(row_mean),
-            **structure,
-            binary=binary,
-            start=start,
-            row_mean=row_mean,
-            generator=generator,
+            len(row_mean), **structure, start=start, row_mean=row_mean, generator=generator, **rest
         )
         return model.to(self.device_)
 
@@ -478,7 +504,7 @@ class ExemplarVAE(BaseExemplarDensity):
 
         self._model, history = fit(self._model, data, schedule, stopping, floor, generator, report)
         self.n_components_ = self._model.network.n_components
-        self._fitted_structure = self._structure() | {
+        self._fitted_structure = self._structure(X.shape[1]) | {
             "n_components": self.n_components_,
             "likelihood": self._likelihood,
         }
@@ -498,7 +524,7 @@ class ExemplarVAE(BaseExemplarDensity):
 
     def _check_warm_start(self) -> None:
         """Raise a ValueError if parameters ask for another model than the one to go on from."""
-        asked = self._structure()
+        asked = self._structure(self.n_features_in_)
         if self.likelihood == "auto":
             asked["likelihood"] = self._likelihood
         if self.n_components is None:
@@ -510,7 +536,7 @@ class ExemplarVAE(BaseExemplarDensity):
                     f"{asked[name]!r}. Use warm_start=False to start anew."
                 )
 
-    def _structure(self) -> dict:
+    def _structure(self, n_features: int) -> dict:
         """The parameters that decide which weights a model has."""
         return {
             "n_components": self.n_components,
@@ -518,8 +544,12 @@ class ExemplarVAE(BaseExemplarDensity):
             "prior": self.prior,
             "likelihood": self.likelihood,
             "hidden_layer_sizes": check_layer_sizes(self.hidden_layer_sizes),
+            "image_shape": check_image_shape(self.image_shape, self.architecture, n_features),
+            "n_pseudo_inputs": self.n_pseudo_inputs if self.prior == "vamp" else None,
         }
 
     def _check_domain(self, X):
         if self._likelihood == "bernoulli":
             check_unit_interval(X)
+        elif self._likelihood == "logistic":
+            check_grey_levels(X)

@@ -11,6 +11,8 @@ import torch
 from sklearn.utils import gen_batches
 
 from ._rows import ROWS_AT_A_TIME
+from .engine.likelihoods import N_LEVELS
+from .engine.networks.convolutional import REDUCTION
 from .engine.training import Retrieved
 
 # Up to so many rows all the others are a row's exemplars at every step.
@@ -43,15 +45,51 @@ def check_layer_sizes(hidden_layer_sizes) -> tuple[int, ...]:
     return sizes
 
 
+def check_image_shape(
+    image_shape, architecture: str, n_features: int
+) -> tuple[int, int, int] | None:
+    """Channels, height and width of a row; raise a ValueError unless they are the network's."""
+    if architecture != "conv":
+        if image_shape is not None:
+            raise ValueError(
+                f"image_shape={image_shape!r} is for architecture='conv', and must be None for "
+                f"architecture={architecture!r}."
+            )
+        return None
+    if image_shape is None:
+        raise ValueError(
+            "architecture='conv' needs image_shape=(channels, height, width), got None."
+        )
+    shape = tuple(np.atleast_1d(image_shape).tolist())
+    if len(shape) != 3 or not all(isinstance(n, Integral) and n > 0 for n in shape):
+        raise ValueError(
+            f"image_shape must be three positive integers, channels, height and width, got "
+            f"{image_shape!r}."
+        )
+    if math.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={image_shape!r} has {math.prod(shape)} values, but X has {n_features} "
+            "columns."
+        )
+    if shape[1] % REDUCTION or shape[2] % REDUCTION:
+        raise ValueError(
+            f"image_shape={image_shape!r} must have a height and a width divisible by {REDUCTION}."
+        )
+    return shape
+
+
 def choose_n_components(
-    n_components: int | None, n_rows: int, n_features: int, likelihood: str
+    n_components: int | None, n_rows: int, n_features: int, has_start: bool
 ) -> int:
-    """Columns of a code; raise a ValueError where principal components would run out."""
+    """Columns of a code; raise a ValueError where principal components would run out.
+
+    They are what training starts from where it starts from a density estimate (``has_start``).
+    """
     if n_components is None:
         if n_features <= DEFAULT_MAX_COMPONENTS:
             return n_features
         return min(DEFAULT_MAX_COMPONENTS, max(1, n_rows // 2))
-    if likelihood == "gaussian" and n_components > n_features:
+    if has_start and n_components > n_features:
         raise ValueError(
             f"n_components={n_components} must be at most n_features={n_features} for continuous "
             "data, where training starts from principal components."
@@ -71,6 +109,16 @@ def check_unit_interval(X: np.ndarray) -> None:
         raise ValueError(
             "likelihood='bernoulli' needs values in [0, 1], got values from "
             f"{X.min()} to {X.max()}."
+        )
+
+
+def check_grey_levels(X: np.ndarray) -> None:
+    """Raise a ValueError if a value is not one of the levels."""
+    parts = (X[part] for part in gen_batches(len(X), ROWS_AT_A_TIME))
+    if X.min() < 0 or X.max() >= N_LEVELS or any((part != np.round(part)).any() for part in parts):
+        raise ValueError(
+            f"likelihood='logistic' needs integers from 0 to {N_LEVELS - 1}, got values from "
+            f"{X.min()} to {X.max()}, some of them perhaps no integers."
         )
 
 

@@ -13,7 +13,12 @@ WEIGHTS = {
 
 
 @parametrize_with_checks(
-    [small_vae(), small_vae(prior="gaussian"), small_vae(n_exemplars=10, early_stopping=False)],
+    [
+        small_vae(),
+        small_vae(prior="gaussian"),
+        small_vae(n_exemplars=10, early_stopping=False),
+        small_vae(architecture="hierarchical", prior="vamp", n_pseudo_inputs=10),
+    ],
     expected_failed_checks=lambda estimator: WEIGHTS,
 )
 def test_check_estimator(estimator, check):

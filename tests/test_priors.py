@@ -14,6 +14,7 @@ from sklearn_exemplar_vae.engine.priors import (
     log_mixture_density,
     squared_distances,
 )
+from sklearn_exemplar_vae.engine.vamp import VampPrior
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -108,6 +109,33 @@ def test_proposal_is_unbiased(problem, prior):
         terms = torch.exp(-0.5 * (centres**2).sum(1) / variance) * (4 / variance) ** 1.5
         expected = ((weights * terms).sum() / weights.sum()).item()
     assert (estimate.log() - math.log(expected)).abs().max() < 0.1
+
+
+class Encoder:
+    """Stands for a network: codes are the first columns, log-variances the next."""
+
+    def encode(self, rows):
+        return rows[:, :3], rows[:, 3:]
+
+
+@pytest.mark.parametrize("bounds", [None, (-0.5, 0.5)])
+def test_vamp_prior_is_the_mixture_of_its_pseudo_inputs(bounds):
+    rows = torch.randn(7, 6, generator=torch.Generator().manual_seed(0), **DOUBLE)
+    prior = VampPrior(rows, bounds)
+    centres = prior.centres(Encoder(), None)
+    if bounds is not None:
+        rows = rows.clamp(*bounds)
+    components = torch.distributions.Independent(
+        torch.distributions.Normal(rows[:, :3], (0.5 * rows[:, 3:]).exp()), 1
+    )
+    expected = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.ones(7, **DOUBLE)), components
+    )
+    codes = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(1), **DOUBLE)
+    torch.testing.assert_close(prior.log_prob(codes, centres), expected.log_prob(codes))
+    drawn = prior.sample(centres, 100_000, torch.Generator().manual_seed(2))
+    torch.testing.assert_close(drawn.mean(0), expected.mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(drawn.var(0), expected.variance, atol=0.05, rtol=0.05)
 
 
 def test_weight_zero_is_never_drawn():

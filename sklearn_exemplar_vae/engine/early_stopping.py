@@ -138,13 +138,13 @@ def is_sound(model: ExemplarModel, data: TrainingRows, schedule: Schedule) -> bo
     """Whether ``model`` can score training rows: an epoch's bound is of the weights before it."""
     data = TrainingRows(*(tensor[: schedule.batch_size] for tensor in data))
     exemplars = exemplars_of(model, data)
-    noise = importance_noise(1, exemplars.codes.shape[1], 0)
+    noise = importance_noise(1, model.network.n_noise, 0)
     return bool(torch.isfinite(log_density(model, data.rows, exemplars, noise)).all())
 
 
 def held_out_scores(model, exemplars: Exemplars, stopping: Stopping) -> torch.Tensor:
     """Log-density (n,) of the held-out rows with the training rows as exemplars."""
-    noise = importance_noise(VALIDATION_SAMPLES, exemplars.codes.shape[1], stopping.seed)
+    noise = importance_noise(VALIDATION_SAMPLES, model.network.n_noise, stopping.seed)
     return current_workers().agree(log_density(model, stopping.rows, exemplars, noise))
 
 

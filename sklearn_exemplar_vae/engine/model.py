@@ -8,11 +8,13 @@ import torch
 from torch import nn
 
 from .kde_start import KernelStart
-from .likelihoods import BernoulliLikelihood, GaussianLikelihood
+from .likelihoods import BernoulliLikelihood, GaussianLikelihood, LogisticLikelihood
 from .networks import NETWORKS
 from .priors import ExemplarPrior, Exemplars, GaussianPrior, normal_log_prob
+from .vamp import VampPrior
 
-PRIORS = {"exemplar": ExemplarPrior, "gaussian": GaussianPrior}
+PRIORS = ("exemplar", "gaussian", "vamp")
+LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
 
 
 class ExemplarModel(nn.Module):
@@ -20,8 +22,9 @@ class ExemplarModel(nn.Module):
 
     Parameters
     ----------
-    network : module with ``encode`` (rows to mean and log-variance) and ``decode`` (codes to
-    outputs) likelihood : p(x | z), see `likelihoods` prior : p(z), see `priors`
+    network : module, see `networks`
+    likelihood : p(x | z), see `likelihoods`
+    prior : p(z), see `priors`
     """
 
     def __init__(self, network: nn.Module, likelihood: nn.Module, prior: nn.Module) -> None:
@@ -44,7 +47,8 @@ class ExemplarModel(nn.Module):
         ----------
         rows : tensor of shape (m, D)
             All of them are exemplars.
-        noise : tensor of shape (n, d), standard normal, that perturbs the codes.
+        noise : tensor of shape (n, n_noise), standard normal, that perturbs the codes; what the
+            network needs beyond d columns of it is for its lower level.
         log_weights : tensor of shape (M,), of the exemplars.
         excluded : boolean tensor of shape (n, M) or None
             Exemplars left out row by row. A row with none left has bound minus infinity.
@@ -56,18 +60,30 @@ class ExemplarModel(nn.Module):
         """
         mean, log_variance = self.network.encode(rows)
         exemplars = Exemplars(mean if gather is None else gather(mean), log_weights)
-        mean, log_variance = mean[: len(noise)], log_variance[: len(noise)]
-        codes = mean + torch.exp(0.5 * log_variance) * noise
-        reconstruction = self.likelihood.log_prob(self.network.decode(codes), rows[: len(noise)])
+        centres = self.prior.centres(self.network, exemplars)
+        own = slice(len(noise))
+
+        def log_prior(codes):
+            return self.prior.log_prob(codes, centres, excluded, log_totals)
+
+        return self.bound(rows[own], mean[own], log_variance[own], noise, log_prior, kl_weight)
+
+    def bound(
+        self, rows, mean, log_variance, noise, log_prior, kl_weight: float = 1.0
+    ) -> torch.Tensor:
+        """E_q[log p(x | z)] - KL by one draw of q(z | x) = N(mean, exp(log_variance)), (n,)."""
+        codes, lower_noise = perturb(mean, log_variance, noise)
+        outputs, log_ratio = self.network.explain(codes, rows, lower_noise)
         log_q = normal_log_prob(codes, mean, log_variance)
-        log_p = self.prior.log_prob(codes, exemplars, excluded, log_totals)
-        return reconstruction - kl_weight * (log_q - log_p)
+        log_ratio = log_ratio + log_prior(codes) - log_q
+        return self.likelihood.log_prob(outputs, rows) + kl_weight * log_ratio
 
     @torch.no_grad()
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
         """Rows (n_samples, D): n ~ w, z ~ r(z | x_n), x ~ p(x | z)."""
-        codes = self.prior.sample(exemplars, n_samples, generator)
-        return self.likelihood.sample(self.network.decode(codes), generator)
+        centres = self.prior.centres(self.network, exemplars)
+        codes = self.prior.sample(centres, n_samples, generator)
+        return self.likelihood.sample(self.network.generate(codes, generator), generator)
 
     @torch.no_grad()
     def sample_near(self, rows: torch.Tensor, n_samples: int, generator) -> torch.Tensor:
@@ -75,7 +91,15 @@ class ExemplarModel(nn.Module):
         mean, log_variance = self.network.encode(rows)
         mean = mean[:, None].expand(-1, n_samples, -1)
         codes = self.prior.sample_near(mean, log_variance[:, None], generator)
-        return self.likelihood.sample(self.network.decode(codes), generator)
+        return self.likelihood.sample(self.network.generate(codes, generator), generator)
+
+
+def perturb(
+    mean: torch.Tensor, log_variance: torch.Tensor, noise: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes (n, d) drawn from q(z | x) by the first d columns of ``noise``, and its others."""
+    own, lower = noise[:, : mean.shape[1]], noise[:, mean.shape[1] :]
+    return mean + torch.exp(0.5 * log_variance) * own, lower
 
 
 def build_model(
@@ -90,29 +114,35 @@ def build_model(
     start: KernelStart | None,
     row_mean: torch.Tensor,
     generator: torch.Generator,
+    image_shape: tuple[int, int, int] | None = None,
+    pseudo_inputs: torch.Tensor | None = None,
 ) -> ExemplarModel:
     """An untrained model on the CPU; with a ``start`` it is that kernel density estimate.
 
-    Without, a Bernoulli decoder starts at the columns' means (D,): nothing is gained by spending
-    the first epochs on them.
+    Without, the decoder of zeros and ones or of grey levels starts at the columns' means (D,):
+    nothing is gained by spending the first epochs on them.
     """
-    output_bias = None
-    if likelihood == "bernoulli":
-        output_bias = BernoulliLikelihood.outputs_with_mean(row_mean)
-    network = NETWORKS[architecture](
-        n_features,
-        n_components,
-        hidden_layer_sizes,
-        start=start,
-        output_bias=output_bias,
-        generator=generator,
-    )
     if likelihood == "bernoulli":
         likelihood = BernoulliLikelihood(binary)
+        output_bias = BernoulliLikelihood.outputs_with_mean(row_mean)
+    elif likelihood == "logistic":
+        likelihood = LogisticLikelihood(n_features)
+        output_bias = LogisticLikelihood.outputs_with_mean(row_mean)
     else:
         likelihood = GaussianLikelihood(n_features, 1.0 if start is None else start.noise_variance)
+        output_bias = None
+    structure = {"hidden_layer_sizes": hidden_layer_sizes}
+    if start is not None:
+        structure["start"] = start
+    if image_shape is not None:
+        structure["image_shape"] = image_shape
+    network = NETWORKS[architecture](
+        n_features, n_components, **structure, output_bias=output_bias, generator=generator
+    )
     if prior == "exemplar":
         prior = ExemplarPrior(1.0 if start is None else start.bandwidth)
+    elif prior == "vamp":
+        prior = VampPrior(pseudo_inputs, likelihood.bounds)
     else:
         prior = GaussianPrior()
     return ExemplarModel(network, likelihood, prior)

@@ -1,8 +1,9 @@
 """Priors p(z): the exemplar mixture and the standard normal, and how each is sampled and scored.
 
-Every prior answers four questions: its log-density at training codes (`log_prob`), a draw of codes
-(`sample`), a draw of codes near given rows (`sample_near`), and a proposal for importance sampling
-at one row's posterior (`proposal`).
+Every prior answers five questions: what it is centred on (`centres`, made of the exemplars or of
+the network), its log-density at training codes (`log_prob`), a draw of codes (`sample`), a draw of
+codes near given rows (`sample_near`), and a proposal for importance sampling at one row's posterior
+(`proposal`). The third prior, of learned pseudo-inputs, is in `vamp`.
 """
 
 from __future__ import annotations
@@ -154,8 +155,11 @@ class ExemplarPrior(nn.Module):
         super().__init__()
         self.log_bandwidth = nn.Parameter(torch.tensor(math.log(bandwidth)))
 
-    def log_prob(self, codes, exemplars, excluded=None, log_totals=None) -> torch.Tensor:
-        return log_mixture_density(codes, exemplars, self.log_bandwidth, excluded, log_totals)
+    def centres(self, network, exemplars: Exemplars) -> Exemplars:
+        return exemplars
+
+    def log_prob(self, codes, centres, excluded=None, log_totals=None) -> torch.Tensor:
+        return log_mixture_density(codes, centres, self.log_bandwidth, excluded, log_totals)
 
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
         """n ~ w, z ~ N(mu_n, s^2 I)."""
@@ -179,7 +183,10 @@ class GaussianPrior(nn.Module):
 
     needs_exemplars = False
 
-    def log_prob(self, codes, exemplars=None, excluded=None, log_totals=None) -> torch.Tensor:
+    def centres(self, network, exemplars: Exemplars) -> Exemplars:
+        return exemplars  # of which it needs the dtype and the number of columns
+
+    def log_prob(self, codes, centres=None, excluded=None, log_totals=None) -> torch.Tensor:
         return normal_log_prob(codes, torch.zeros_like(codes), torch.zeros_like(codes))
 
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
@@ -191,14 +198,15 @@ class GaussianPrior(nn.Module):
         return mean + torch.exp(0.5 * log_variance) * randn_like(mean, generator)
 
     def proposal(self, mean, log_variance, exemplars=None) -> PosteriorProposal:
-        return PosteriorProposal(mean, log_variance, self)
+        return PosteriorProposal(mean, log_variance, self, exemplars)
 
 
 class PosteriorProposal:
     """Importance sampling from q(z | x) itself, as in the importance-weighted autoencoder."""
 
-    def __init__(self, mean, log_variance, prior) -> None:
+    def __init__(self, mean, log_variance, prior, centres) -> None:
         self.mean, self.log_variance, self.prior = mean, log_variance, prior
+        self.centres = centres
 
     def draw(self, noise: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         """Codes (n, S, d) from standard normal ``noise`` (S, d)."""
@@ -207,7 +215,7 @@ class PosteriorProposal:
     def log_ratio(self, codes: torch.Tensor) -> torch.Tensor:
         """log p(z) - log q(z | x), (n, S), at codes (n, S, d)."""
         log_q = normal_log_prob(codes, self.mean[:, None], self.log_variance[:, None])
-        return self.prior.log_prob(codes) - log_q
+        return self.prior.log_prob(codes, self.centres) - log_q
 
 
 class ExemplarProposal:

@@ -11,7 +11,7 @@ import torch
 
 from .cells import CellProposal, Cells
 from .model import ExemplarModel
-from .priors import Exemplars, normal_log_prob
+from .priors import Exemplars
 
 # Numbers one temporary array may hold: 2^22 doubles are 32 MiB.
 CHUNK_NUMBERS = 2**22
@@ -36,11 +36,11 @@ def encode(model: ExemplarModel, rows: torch.Tensor) -> torch.Tensor:
 class ImportanceNoise(NamedTuple):
     """The noise of importance sampling, shared by all rows so that a row's score is its own."""
 
-    normals: torch.Tensor  # (S, d), perturb the codes
+    normals: torch.Tensor  # (S, n_noise), perturb the codes of all levels
     uniforms: torch.Tensor  # (S,), pick the exemplars
 
 
-def importance_noise(n_samples: int, n_components: int, seed: int) -> ImportanceNoise:
+def importance_noise(n_samples: int, n_noise: int, seed: int) -> ImportanceNoise:
     """Scrambled Sobol points (Owen 1998).
 
     What independent draws of few samples share by accident, all rows would share: a whole table's
@@ -48,7 +48,7 @@ def importance_noise(n_samples: int, n_components: int, seed: int) -> Importance
     estimate, and on tables its standard deviation over seeds falls to a third.
     """
     # In double precision on the CPU: the same noise for every device and dtype.
-    points = torch.quasirandom.SobolEngine(n_components + 1, scramble=True, seed=seed).draw(
+    points = torch.quasirandom.SobolEngine(n_noise + 1, scramble=True, seed=seed).draw(
         n_samples, dtype=torch.float64
     )
     tiny = 2.0**-40  # a point may be 0, whose normal is minus infinity
@@ -74,7 +74,9 @@ def log_density(
         n_terms = len(exemplars.centres)
         propose = partial(CellProposal, cells=exemplars, log_bandwidth=log_bandwidth, rtol=rtol)
     else:
-        n_terms, propose = len(exemplars.codes), partial(model.prior.proposal, exemplars=exemplars)
+        n_terms = len(exemplars.codes)
+        centres = model.prior.centres(model.network, exemplars)
+        propose = partial(model.prior.proposal, exemplars=centres)
     normals = noise.normals.to(rows)
     uniforms = noise.uniforms.to(rows.device)
     log_weights = [
@@ -87,11 +89,13 @@ def log_density(
 def _log_mean_weights(model, rows, propose, normals, uniforms) -> torch.Tensor:
     mean, log_variance = model.network.encode(rows)
     proposal = propose(mean, log_variance)
-    totals = []
+    n_components, totals = mean.shape[1], []
     for part in row_chunks(len(normals), len(rows) * model.network.width):
-        codes = proposal.draw(normals[part], uniforms[part])
-        log_likelihood = model.likelihood.log_prob(model.network.decode(codes), rows[:, None])
-        totals.append(torch.logsumexp(log_likelihood + proposal.log_ratio(codes), 1))
+        own, lower = normals[part, :n_components], normals[part, n_components:]
+        codes = proposal.draw(own, uniforms[part])
+        outputs, log_ratio = model.network.explain(codes, rows[:, None], lower)
+        log_likelihood = model.likelihood.log_prob(outputs, rows[:, None])
+        totals.append(torch.logsumexp(log_likelihood + log_ratio + proposal.log_ratio(codes), 1))
     return torch.logsumexp(torch.stack(totals), 0) - math.log(len(normals))
 
 
@@ -104,12 +108,11 @@ def evidence_lower_bound(
     The paper's validation figure: all exemplars, nothing left out, z drawn from q itself.
     """
     generator = torch.Generator().manual_seed(seed)
+    centres = model.prior.centres(model.network, exemplars)
+    log_prior = partial(model.prior.log_prob, centres=centres)
     bounds = []
     for part in row_chunks(len(rows), 4 * len(exemplars.codes) + model.network.width):
-        mean, log_variance = model.network.encode(rows[part])
-        noise = torch.randn(mean.shape, generator=generator).to(mean)
-        codes = mean + torch.exp(0.5 * log_variance) * noise
-        log_q = normal_log_prob(codes, mean, log_variance)
-        reconstruction = model.likelihood.log_prob(model.network.decode(codes), rows[part])
-        bounds.append(reconstruction - log_q + model.prior.log_prob(codes, exemplars))
+        encoded = model.network.encode(rows[part])
+        noise = torch.randn(len(encoded[0]), model.network.n_noise, generator=generator)
+        bounds.append(model.bound(rows[part], *encoded, noise.to(rows), log_prior))
     return torch.cat(bounds)

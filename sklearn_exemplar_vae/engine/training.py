@@ -187,8 +187,8 @@ class Trainer:
             excluded = excluded & ~lonely[:, None]
         rows = data.rows[torch.cat([own_rows, workers.share(others)])]
         rows = model.likelihood.training_rows(rows, self.row_noise)
-        n_components = model.network.n_components
-        noise = torch.randn(len(batch), n_components, generator=self.noise, device=rows.device)
+        n_noise = model.network.n_noise
+        noise = torch.randn(len(batch), n_noise, generator=self.noise, device=rows.device)
         with torch.autocast(
             rows.device.type, schedule.autocast, enabled=schedule.autocast is not None
         ):

@@ -67,17 +67,17 @@ class MLPNetwork(nn.Module):
     """
 
     def __init__(
-        self, n_features, n_components, hidden_layer_sizes, *, start, output_bias, generator
+        self, n_features, n_components, *, hidden_layer_sizes, start=None, output_bias, generator
     ) -> None:
         super().__init__()
         sizes = tuple(hidden_layer_sizes)
-        self.n_components = n_components
+        self.n_components = self.n_noise = n_components
         # Numbers a row puts in memory on its way through; gated layers are twice as wide inside.
         self.width = 2 * (n_features + n_components) + 3 * sum(sizes)
-        self.encoder = _gated_layers((n_features, *sizes), generator)
+        self.encoder = gated_layers((n_features, *sizes), generator)
         self.mean_head = Linear(sizes[-1], n_components, generator, zero=start is not None)
         self.log_variance_head = Linear(sizes[-1], n_components, generator, zero=start is not None)
-        self.decoder = _gated_layers((n_components, *reversed(sizes)), generator)
+        self.decoder = gated_layers((n_components, *reversed(sizes)), generator)
         self.output_head = Linear(sizes[0], n_features, generator, zero=start is not None)
         if output_bias is not None:
             self.output_head.bias.data.copy_(output_bias)
@@ -105,6 +105,14 @@ class MLPNetwork(nn.Module):
             outputs = outputs + linear_map(codes, self.linear_decoder)
         return outputs
 
+    def explain(self, codes, rows, noise) -> tuple[torch.Tensor, float]:
+        """`decode`; there is no lower level whose log p(z1 | z2) / q(z1 | x, z2) would count."""
+        return self.decode(codes), 0.0
+
+    def generate(self, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """`decode`; there is no lower level to draw."""
+        return self.decode(codes)
+
 
 def he_normal(n_outputs: int, n_inputs: int, generator: torch.Generator) -> torch.Tensor:
     """A (n_outputs, n_inputs) matrix with variance 2 / n_inputs (He et al. 2015)."""
@@ -117,6 +125,7 @@ def linear_map(inputs: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
         return inputs @ matrix
 
 
-def _gated_layers(sizes, generator) -> nn.Sequential:
+def gated_layers(sizes, generator) -> nn.Sequential:
+    """Layers from ``sizes[0]`` units to ``sizes[-1]``."""
     pairs = zip(sizes[:-1], sizes[1:], strict=True)
     return nn.Sequential(*(GatedLinear(i, o, generator) for i, o in pairs))

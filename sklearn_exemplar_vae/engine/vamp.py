@@ -1,0 +1,71 @@
+"""The VampPrior: a mixture of the posteriors of learned pseudo-inputs (Tomczak & Welling 2018)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from .priors import LOG_2PI, Exemplars, PosteriorProposal, randn_like
+
+
+class Posteriors(NamedTuple):
+    """Mixture components of equal weight, each with its own diagonal variance."""
+
+    mean: torch.Tensor  # (K, d)
+    log_variance: torch.Tensor  # (K, d)
+
+
+class VampPrior(nn.Module):
+    """p(z) = 1/K sum_k q(z | u_k), the pseudo-inputs u_k being parameters.
+
+    What the exemplar prior takes from the data this one has to learn, and K of them is all it has.
+
+    Parameters
+    ----------
+    pseudo_inputs : tensor of shape (K, D)
+        Where they start: rows of the data.
+    bounds : (float, float) or None
+        Values that the likelihood's rows cannot leave.
+    """
+
+    needs_exemplars = False
+
+    def __init__(
+        self, pseudo_inputs: torch.Tensor, bounds: tuple[float, float] | None = None
+    ) -> None:
+        super().__init__()
+        self.pseudo_inputs = nn.Parameter(pseudo_inputs.clone())
+        self.bounds = bounds
+
+    def centres(self, network, exemplars: Exemplars) -> Posteriors:
+        rows = self.pseudo_inputs
+        if self.bounds is not None:
+            rows = rows.clamp(*self.bounds)
+        return Posteriors(*network.encode(rows))
+
+    def log_prob(self, codes, centres, excluded=None, log_totals=None) -> torch.Tensor:
+        """log p(z) in nats at ``codes`` (..., d)."""
+        mean, log_variance = centres
+        with torch.autocast(codes.device.type, enabled=False):
+            # A quadratic form in z of each component's own: two matrix products.
+            precision = torch.exp(-log_variance)
+            squares = codes**2 @ precision.T - 2 * codes @ (precision * mean).T
+            squares = squares + (precision * mean**2).sum(1)
+            log_terms = -0.5 * (squares + log_variance.sum(1) + codes.shape[-1] * LOG_2PI)
+            return torch.logsumexp(log_terms, -1) - math.log(len(mean))
+
+    def sample(self, centres, n_samples: int, generator) -> torch.Tensor:
+        """k ~ uniform, z ~ q(z | u_k)."""
+        mean, log_variance = centres
+        chosen = torch.randint(len(mean), (n_samples,), generator=generator, device=mean.device)
+        return self.sample_near(mean[chosen], log_variance[chosen], generator)
+
+    def sample_near(self, mean, log_variance, generator) -> torch.Tensor:
+        """z ~ q(z | x): a row is no component, its posterior is what is near it."""
+        return mean + torch.exp(0.5 * log_variance) * randn_like(mean, generator)
+
+    def proposal(self, mean, log_variance, exemplars) -> PosteriorProposal:
+        return PosteriorProposal(mean, log_variance, self, exemplars)
