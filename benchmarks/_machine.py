@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import sys
 from pathlib import Path
 
@@ -21,6 +22,20 @@ def describe() -> str:
         f"({torch.backends.cpu.get_cpu_capability()}), Python {platform.python_version()}, "
         f"torch {torch.__version__}, scikit-learn {sklearn.__version__}, numpy {numpy.__version__}."
     )
+
+
+def peak_memory() -> float:
+    """MiB that this process has had resident at most.
+
+    Not by `resource`, where that can be helped: what it says of a process that another one started
+    includes the other's.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def processor() -> str:

@@ -1,20 +1,26 @@
-"""Images: the paper's gated VAE with the exemplar and the gaussian prior, at equal wall time.
+"""Images: the paper's models under its priors, at equal wall time.
 
     python benchmarks/density.py mnist --data ../shared/data --seconds 70 340
+    python benchmarks/density.py fashion-mnist --data ../shared/data --seconds 1200 \\
+        --architectures mlp hierarchical --plans exemplar vamp gaussian --results results.json
 
 `--data` is a folder with the images (see `sklearn_exemplar_vae.datasets`); without it they come
-from OpenML. The network is the paper's: two gated layers of 300 units, 40 codes. Training rows are
-drawn as zeros and ones at every visit; validation and test rows, and the exemplars of every
-evaluation, are drawn once.
+from OpenML, but for Omniglot. The networks are the paper's: two gated layers of 300 units, 40 codes
+a level. Training rows are drawn as zeros and ones at every visit; validation and test rows, and the
+exemplars of every evaluation, are drawn once.
 
-For each budget of seconds and each of `--plans`: as many epochs as fit the budget (some are timed
-beforehand, which also compiles pynndescent), the single-sample validation ELBO over all exemplars
-along the way, with the clock stopped and the bandwidth refitted as the estimator does, when it
-passed `--target`, the memory that training took in a process of its own, and at the end the test
-log-likelihood, importance weighted. The plans are the default (exemplars of the minibatch, which is
-random first and made of neighbours later), the gaussian prior, and for an ablation random
-minibatches to the end, the same with exemplars retrieved in the last tenth of the epochs, retrieved
-ones only (k = 10 of M = 25000) and all of M = 25000 at every step.
+For each of `--seconds`, `--architectures`, `--plans` and `--seeds`: as many epochs as fit the
+seconds (some are timed beforehand, which also compiles pynndescent), the single-sample validation
+ELBO over all exemplars along the way, with the clock stopped and the bandwidth refitted as the
+estimator does, when it passed `--target`, the peak memory of a process of its own that loads the
+images, trains and evaluates that ELBO, and at the end the test log-likelihood, importance weighted,
+beside the paper's. What is done is written into `--results`, a JSON file, and is not done again
+with the same settings: a table grows over many runs.
+
+The plans are the default (exemplars of the minibatch, which is random first and made of neighbours
+later), the gaussian prior and the VampPrior, and for an ablation random minibatches to the end, the
+same with exemplars retrieved in the last tenth of the epochs, retrieved ones only (k = 10 of M =
+25000) and all of M = 25000 at every step.
 """
 
 from __future__ import annotations
@@ -22,19 +28,22 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
-import resource
+import json
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from _machine import describe, markdown_table
+from _machine import describe, markdown_table, peak_memory
 
 from sklearn_exemplar_vae._plan import plan_exemplars
-from sklearn_exemplar_vae.datasets import load_fashion_mnist, load_mnist
+from sklearn_exemplar_vae.datasets import load_fashion_mnist, load_mnist, load_omniglot
 from sklearn_exemplar_vae.engine.devices import choose_autocast, choose_device
 from sklearn_exemplar_vae.engine.model import build_model
+from sklearn_exemplar_vae.engine.networks import NETWORKS
 from sklearn_exemplar_vae.engine.priors import Exemplars
 from sklearn_exemplar_vae.engine.refit import refit_bandwidth
 from sklearn_exemplar_vae.engine.scoring import (
@@ -46,12 +55,23 @@ from sklearn_exemplar_vae.engine.scoring import (
 from sklearn_exemplar_vae.engine.training import Schedule, train
 from sklearn_exemplar_vae.engine.training_rows import TrainingRows
 
-LOADERS = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
+LOADERS = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist, "omniglot": load_omniglot}
+# Test log-likelihoods of the paper, nats (table 2), by data set and architecture, under each prior.
+PAPER = {
+    ("mnist", "mlp"): {"gaussian": -84.45, "vamp": -82.43, "exemplar": -82.09},
+    ("mnist", "hierarchical"): {"gaussian": -82.39, "vamp": -81.56, "exemplar": -81.22},
+    ("mnist", "conv"): {"gaussian": -80.52, "vamp": -79.67, "exemplar": -79.58},
+    ("fashion-mnist", "mlp"): {"gaussian": -228.70, "vamp": -227.35, "exemplar": -226.75},
+    ("fashion-mnist", "hierarchical"): {"gaussian": -227.37, "vamp": -226.72, "exemplar": -226.53},
+    ("fashion-mnist", "conv"): {"gaussian": -225.38, "vamp": -224.67, "exemplar": -224.63},
+}
 N_COMPONENTS, LAYERS = 40, (300, 300)
+IMAGE_SHAPE, N_PSEUDO_INPUTS = (1, 28, 28), 500
 # What a row of the table trains with: prior, M and k of the estimator's parameters.
 PLANS = {
     "exemplar": ("exemplar", "batch", "auto"),
     "gaussian": ("gaussian", "batch", None),
+    "vamp": ("vamp", "batch", None),
     "exemplar, in-batch": ("exemplar", "batch", None),
     "exemplar, in-batch, then retrieved": ("exemplar", "batch", 5),
     "exemplar, retrieved": ("exemplar", 25_000, 10),
@@ -66,10 +86,14 @@ class Images:
 
     def __init__(self, name: str, folder: Path | None, device: torch.device) -> None:
         images = LOADERS[name](folder)
+        if "X_valid" not in images:  # a tenth of the training rows
+            order = np.random.default_rng(0).permutation(len(images.X_train))
+            rows, n_valid = images.X_train[order], len(order) // 10
+            images.X_valid, images.X_train = rows[:n_valid], rows[n_valid:]
         generator = torch.Generator().manual_seed(0)
 
         def scaled(part):
-            return torch.from_numpy(images[f"X_{part}"] / 255).float()
+            return torch.from_numpy(images[f"X_{part}"] / np.float32(255))
 
         def binarised(part):
             rows = scaled(part)
@@ -83,18 +107,23 @@ class Images:
         self.validation, self.test = binarised("valid"), binarised("test")
 
 
-def new_model(prior: str, images: Images, seed: int):
+def new_model(architecture: str, prior: str, images: Images, seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    n_rows, n_pixels = images.exemplars.shape
+    chosen = torch.randperm(n_rows, generator=generator)[:N_PSEUDO_INPUTS]
     return build_model(
-        images.test.shape[1],
+        n_pixels,
         N_COMPONENTS,
-        architecture="mlp",
+        architecture=architecture,
         hidden_layer_sizes=LAYERS,
+        image_shape=IMAGE_SHAPE if architecture == "conv" else None,
         prior=prior,
+        pseudo_inputs=images.exemplars[chosen].cpu(),
         likelihood="bernoulli",
         binary=False,  # grey rows, drawn as zeros and ones at every visit
         start=None,
         row_mean=images.training.rows.mean(0).cpu(),
-        generator=torch.Generator().manual_seed(seed),
+        generator=generator,
     ).to(images.test.device)
 
 
@@ -128,15 +157,14 @@ def make_schedule(plan: str, arguments, n_epochs: int, images: Images) -> Schedu
     )
 
 
-def seconds_per_epoch(plan: str, images: Images, arguments) -> float:
+def seconds_per_epoch(cell: Cell, images: Images, arguments) -> float:
     """Of a schedule's average epoch: those with near exemplars may cost several times more."""
-    schedule = make_schedule(plan, arguments, 4, images)
+    schedule = make_schedule(cell.plan, arguments, 4, images)
     share = 1 - schedule.neighbors_from
     if share > 0:
         schedule = schedule._replace(neighbors_from=min(0.5, schedule.neighbors_from))
-    epochs = train(
-        new_model(PLANS[plan][0], images, 1), images.training, schedule, torch.Generator()
-    )
+    model = new_model(cell.architecture, PLANS[cell.plan][0], images, 1)
+    epochs = train(model, images.training, schedule, torch.Generator())
     taken = []
     for _ in range(schedule.n_epochs if share > 0 else 2):
         start = time.perf_counter()
@@ -145,15 +173,31 @@ def seconds_per_epoch(plan: str, images: Images, arguments) -> float:
     return (1 - share) * taken[1] + share * taken[-1]
 
 
-def run(plan: str, seconds: float, arguments) -> list[str]:
-    """Train within the budget; one row of the table."""
-    prior = PLANS[plan][0]
-    images = Images(arguments.dataset, arguments.data, choose_device(arguments.device))
-    affordable = (1 - RESERVE) * seconds / seconds_per_epoch(plan, images, arguments)
+class Cell(NamedTuple):
+    """What one training has in common with no other."""
+
+    dataset: str
+    architecture: str
+    plan: str
+    seconds: float
+    seed: int
+
+
+def settings(arguments) -> dict:
+    """What else decides the figures of a cell."""
+    names = ("batch_size", "learning_rate", "kl_warmup", "test_rows", "n_samples", "device")
+    return {name: getattr(arguments, name) for name in names}
+
+
+def run(cell: Cell, arguments) -> dict:
+    """Train within the budget and evaluate."""
+    prior = PLANS[cell.plan][0]
+    images = Images(cell.dataset, arguments.data, choose_device(arguments.device))
+    affordable = (1 - RESERVE) * cell.seconds / seconds_per_epoch(cell, images, arguments)
     n_epochs = max(1, int(affordable))
-    schedule = make_schedule(plan, arguments, n_epochs, images)
-    model = new_model(prior, images, arguments.seed)
-    generator = torch.Generator().manual_seed(arguments.seed)
+    schedule = make_schedule(cell.plan, arguments, n_epochs, images)
+    model = new_model(cell.architecture, prior, images, cell.seed)
+    generator = torch.Generator().manual_seed(cell.seed)
     epochs = train(model, images.training, schedule, generator)
     elapsed, curve = 0.0, []
     for _ in range(n_epochs):
@@ -167,30 +211,93 @@ def run(plan: str, seconds: float, arguments) -> list[str]:
                 refit(model, images)
             curve.append((elapsed, validation_elbo(model, images)))
             elbo = f"{curve[-1][1]:.2f} at {elapsed:.0f} s"
-            print(f"{plan}, epoch {epoch.number} of {n_epochs}: {elbo}", flush=True)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"{cell}, epoch {epoch.number} of {n_epochs}: {elbo}", flush=True)
+    memory = peak_memory()
     rows = torch.randperm(len(images.test), generator=torch.Generator().manual_seed(0))
     rows = images.test[rows[: arguments.test_rows].to(images.test.device)]
-    noise = importance_noise(arguments.n_samples, N_COMPONENTS, seed=0)
+    noise = importance_noise(arguments.n_samples, model.network.n_noise, seed=0)
     start = time.perf_counter()
     scores = log_density(model, rows, as_exemplars(model, images), noise)
-    scoring = time.perf_counter() - start
-    error = scores.std().item() / len(scores) ** 0.5
-    return [
-        plan,
-        f"{elapsed:.0f}",
-        str(n_epochs),
-        f"{curve[-1][1]:.2f}",
-        time_to(arguments.target, curve),
-        f"{memory:.0f}",
-        f"{scores.mean().item():.2f} ± {error:.2f}",
-        f"{scoring:.0f}",
-        ", ".join(f"{elbo:.2f} at {seconds:.0f} s" for seconds, elbo in curve),
+    return {
+        "cell": cell,
+        "settings": settings(arguments),
+        "machine": describe(),
+        "training seconds": elapsed,
+        "epochs": n_epochs,
+        "curve": curve,
+        "peak memory": memory,
+        "test log-likelihood": scores.mean().item(),
+        "standard error": scores.std().item() / len(scores) ** 0.5,
+        "scoring seconds": time.perf_counter() - start,
+        "test rows": len(scores),
+        "samples": arguments.n_samples,
+    }
+
+
+def table(results: list[dict], target: float) -> str:
+    """One row a training; the paper's figure is beside each of its models and priors."""
+    rows = []
+    for result in results:
+        cell = Cell(*result["cell"])
+        paper = PAPER.get((cell.dataset, cell.architecture), {}).get(cell.plan)
+        score = f"{result['test log-likelihood']:.2f} ± {result['standard error']:.2f}"
+        rows.append(
+            [
+                f"{cell.dataset}, {cell.architecture}, seed {cell.seed}",
+                cell.plan,
+                f"{result['training seconds']:.0f}",
+                str(result["epochs"]),
+                f"{result['curve'][-1][1]:.2f}",
+                time_to(target, result["curve"]),
+                f"{result['peak memory']:.0f}",
+                f"{score} ({result['test rows']} rows, S = {result['samples']})",
+                "" if paper is None else f"{paper:.2f}",
+                f"{result['scoring seconds']:.0f}",
+                ", ".join(f"{elbo:.2f} at {seconds:.0f} s" for seconds, elbo in result["curve"]),
+            ]
+        )
+    header = [
+        "model",
+        "trained with",
+        "training, s",
+        "epochs",
+        "validation ELBO",
+        f"s to {target}",
+        "peak memory, MiB",
+        "test log-likelihood",
+        "the paper's",
+        "scoring, s",
+        "validation ELBO along the way",
     ]
+    return markdown_table(header, rows)
+
+
+def draw(results: list[dict], path: Path) -> None:
+    """Validation ELBO against seconds of training, a line for each result."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for result in results:
+        cell, (seconds, elbo) = Cell(*result["cell"]), zip(*result["curve"], strict=True)
+        label = f"{cell.plan}, {result['epochs']} epochs"
+        if cell.architecture != "mlp":
+            label = f"{cell.architecture}: {label}"
+        axis.plot(seconds, elbo, marker=".", label=label)
+    best = max(result["curve"][-1][1] for result in results)
+    axis.set(xlabel="seconds of training", ylabel="validation ELBO, nats")
+    axis.set_ylim(best - 8, best + 0.5)
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(path, dpi=120)
 
 
 def time_to(target: float, curve: list[tuple[float, float]]) -> str:
     """Seconds at which the curve of (seconds, ELBO) first passes ``target``, between its points."""
+    if curve[0][1] >= target:
+        return f"at most {curve[0][0]:.0f}"
     for (start, below), (end, above) in itertools.pairwise(curve):
         if below < target <= above:
             return f"{start + (end - start) * (target - below) / (above - below):.0f}"
@@ -202,7 +309,11 @@ def main() -> None:
     parser.add_argument("dataset", choices=LOADERS)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--seconds", type=float, nargs="+", default=[70.0, 340.0])
+    parser.add_argument("--architectures", nargs="+", choices=NETWORKS, default=["mlp"])
     parser.add_argument("--plans", nargs="+", choices=PLANS, default=["exemplar", "gaussian"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--results", type=Path, help="JSON file to go on from and to write into")
+    parser.add_argument("--picture", type=Path, help="of all curves in the results")
     parser.add_argument("--target", type=float, default=-90.6)
     parser.add_argument("--curve-points", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=500)
@@ -211,24 +322,26 @@ def main() -> None:
     parser.add_argument("--test-rows", type=int, default=1000)
     parser.add_argument("--n-samples", type=int, default=5000)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    rows = []
-    for seconds, plan in itertools.product(arguments.seconds, arguments.plans):
+    results = []
+    if arguments.results is not None and arguments.results.exists():
+        results = json.loads(arguments.results.read_text())
+    asked = settings(arguments)
+    done = {Cell(*result["cell"]) for result in results if result["settings"] == asked}
+    for seed, seconds, architecture, plan in itertools.product(
+        arguments.seeds, arguments.seconds, arguments.architectures, arguments.plans
+    ):
+        cell = Cell(arguments.dataset, architecture, plan, seconds, seed)
+        if cell in done:
+            continue
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own_process:
-            rows.append(own_process.submit(run, plan, seconds, arguments).result())
-    header = [
-        "trained with",
-        "training, s",
-        "epochs",
-        "validation ELBO",
-        f"s to {arguments.target}",
-        "peak memory, MiB",
-        f"test log-likelihood, S = {arguments.n_samples}, {arguments.test_rows} rows",
-        "scoring, s",
-        "validation ELBO along the way",
-    ]
-    print(f"\n{describe()}\n\n{markdown_table(header, rows)}")
+            results.append(own_process.submit(run, cell, arguments).result())
+        if arguments.results is not None:
+            arguments.results.write_text(json.dumps(results, indent=1))
+    machines = "\n\n".join(dict.fromkeys(result["machine"] for result in results))
+    print(f"\n{machines}\n\n{table(results, arguments.target)}")
+    if arguments.picture is not None:
+        draw(results, arguments.picture)
 
 
 if __name__ == "__main__":

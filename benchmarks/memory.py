@@ -5,21 +5,20 @@
 
 Simulated float32 rows in two `numpy.memmap` files, in a folder that is removed at the end. One pass
 of training over the first file, the second as more exemplars, then scores and samples. Resident
-memory is the peak of the process since its start; of it, pages of the files that the system happens
-to keep mapped are no copy of ours, and stand apart.
+memory is the peak of the process since its start. Pages of the files that the system happens to
+keep mapped at the end of a step are in it, and stand beside.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
-from _machine import describe, markdown_table
+from _machine import describe, markdown_table, peak_memory
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_exemplar_vae import ExemplarVAE
@@ -39,11 +38,6 @@ def write_rows(path: Path, n_rows: int, n_columns: int, seed: int) -> np.memmap:
     rows.flush()
     del rows
     return np.memmap(path, np.float32, "r", shape=(n_rows, n_columns))
-
-
-def peak_memory() -> float:
-    """GiB resident at most so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def resident_file_pages() -> str:
@@ -70,13 +64,13 @@ def main() -> None:
         more = write_rows(Path(folder, "more"), *shape, seed=2)
         asked = np.array(write_rows(Path(folder, "asked"), N_ASKED, arguments.columns, seed=3))
         model = ExemplarVAE(max_iter=1, random_state=0)
-        table = [["before", "", f"{peak_memory():.2f}", resident_file_pages()]]
+        table = [["before", "", f"{peak_memory() / 1024:.2f}", resident_file_pages()]]
 
         def step(name, function, *rest):
             start = time.perf_counter()
             result = function(*rest)
             taken = f"{time.perf_counter() - start:.1f}"
-            table.append([name, taken, f"{peak_memory():.2f}", resident_file_pages()])
+            table.append([name, taken, f"{peak_memory() / 1024:.2f}", resident_file_pages()])
             print(*table[-1], flush=True)
             return result
 
@@ -88,7 +82,7 @@ def main() -> None:
         step(f"sample {N_ASKED}", model.sample, N_ASKED)
     size = rows.nbytes / 2**30
     print(f"\n{describe()}\n")
-    print(markdown_table(["step", "seconds", "peak memory, GiB", "of files, GiB"], table))
+    print(markdown_table(["step", "seconds", "peak memory, GiB", "files mapped now, GiB"], table))
     print(
         f"\nEach file holds {arguments.rows:,} x {arguments.columns} numbers, {size:.2f} GiB. "
         f"{model.n_exemplars_:,} exemplars in the end; mean score {exact.mean():.3f} nats; "

@@ -61,13 +61,13 @@ def main() -> None:
     at_peak = operations / peak(dtype, arguments.batch_size)
     schedule = make_schedule("exemplar", arguments, 6, images)._replace(neighbors_from=0.5)
     generator = torch.Generator().manual_seed(0)
-    epochs = train(new_model("exemplar", images, 0), images.training, schedule, generator)
+    epochs = train(new_model("mlp", "exemplar", images, 0), images.training, schedule, generator)
     table = []
     for number in range(1, 7):
-        start = time.perf_counter()
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            start = time.perf_counter()
             next(epochs)
-        taken = time.perf_counter() - start
+            taken = time.perf_counter() - start
         if number not in (3, 6):
             continue
         events = sorted(profiler.key_averages(), key=lambda e: -e.self_cpu_time_total)

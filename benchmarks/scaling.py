@@ -15,14 +15,14 @@ retrieval) is shared out over its steps, and stands apart as well.
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import torch
-from _machine import describe, markdown_table
+from _machine import describe, markdown_table, peak_memory
 
 from sklearn_exemplar_vae.engine.batches import RandomExemplars
 from sklearn_exemplar_vae.engine.candidates import Candidates
@@ -81,8 +81,7 @@ def measure(kind: str, n_rows: int, n_steps: int) -> tuple[float, float, float]:
         start = time.perf_counter()
         trainer.step(batch, source.of_batch(batch), 1.0, 1e-3, 1)
         taken.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return 1000 * statistics.median(taken[1:]), preparation, peak
+    return 1000 * statistics.median(taken[1:]), preparation, peak_memory()
 
 
 def in_own_process(*arguments):
@@ -90,17 +89,35 @@ def in_own_process(*arguments):
         return pool.submit(measure, *arguments).result()
 
 
+def draw(steps: dict[str, dict[int, float]], path: Path) -> None:
+    """Milliseconds a step, its share of the epoch's preparation included, against N."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    for kind, by_rows in steps.items():
+        axis.plot(list(by_rows), list(by_rows.values()), marker="o", label=kind)
+    axis.set(xscale="log", yscale="log", xlabel="rows N", ylabel="ms a training step")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(path, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--exact-up-to", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
-    results = {}
+    results, steps = {}, {}
     for _ in range(arguments.rounds):
         for n_rows in arguments.rows:
-            for kind in KINDS:
+            for kind in arguments.kinds:
                 if kind == "exact" and n_rows > arguments.exact_up_to:
                     continue
                 n_steps = 3 if kind == "exact" else arguments.steps
@@ -115,6 +132,7 @@ def main() -> None:
         whole = step + 1000 * preparation / (n_rows / BATCH_SIZE)
         if n_rows == arguments.rows[0]:
             first, first_whole = step, whole
+        steps.setdefault(kind, {})[n_rows] = whole
         table.append(
             [
                 kind,
@@ -134,6 +152,8 @@ def main() -> None:
         "peak memory, MiB",
     ]
     print(f"\n{describe()}\n\n{markdown_table(header, table)}")
+    if arguments.picture is not None:
+        draw(steps, arguments.picture)
 
 
 if __name__ == "__main__":

@@ -193,6 +193,9 @@ class BaseExemplarDensity(
     def inverse_transform(self, X):
         """Decode codes: the mean of p(x | z).
 
+        With two levels of codes, along the mean of the lower one; with grey levels the centre of
+        the logistic distribution, which is no integer.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_components)

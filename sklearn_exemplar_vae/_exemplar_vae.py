@@ -70,14 +70,14 @@ class ExemplarVAE(BaseExemplarDensity):
     n_components : int or None, default=None
         Columns of a code. None takes ``n_features``, and above 40 of them 40, or half the rows if
         that is less. At most ``n_features`` for continuous data, where fewer start training from
-        principal components; what None makes of that is kept only if held-out rows show it to be
-        better than the kernel density estimate of all columns (up to 2000 of them), which otherwise
-        is the model, with ``n_features`` columns a code.
+        principal components. With early stopping, what None makes of that is kept only if held-out
+        rows show it to be better than the kernel density estimate of all columns, which otherwise
+        is the model, with ``n_features`` columns a code (up to 2000 columns, X in memory).
     architecture : {"mlp", "hierarchical", "conv"}, default="mlp"
         "mlp": gated dense layers. "hierarchical": the same with a second level of codes below,
         p(x | z_1, z_2) p(z_1 | z_2), of as many columns; the prior stands on z_2, which is what
         `transform` returns. "conv": such two levels over gated convolutions, for images. Only "mlp"
-        starts from a density estimate.
+        starts from a density estimate, and not with the "vamp" prior.
     prior : {"exemplar", "vamp", "gaussian"}, default="exemplar"
         "exemplar": the mixture above. For comparison "vamp", a mixture of q(z | u) over
         `n_pseudo_inputs` learned rows u [2]_, and "gaussian", the N(0, I) of the plain VAE.
@@ -89,12 +89,13 @@ class ExemplarVAE(BaseExemplarDensity):
         logistic distribution cut into levels. "auto": bernoulli where X holds only zeros and ones
         (both of them), else gaussian.
     hidden_layer_sizes : int or sequence of int, default=(300, 300)
-        Units of the encoder's dense layers, reversed in the decoder.
+        Units of the encoder's layers, reversed in the decoder. In "conv" of the dense layers
+        between the levels; in "hierarchical" a single size makes two layers where two inputs meet.
     image_shape : tuple of (channels, height, width) or None, default=None
-        What a row is, for "conv" and for it alone; height and width divisible by 4.
+        What a row is; height and width divisible by 4. Only used by "conv", which needs it.
     n_pseudo_inputs : int, default=500
-        Components of the "vamp" prior, at most one a row; they start as rows of X. Other priors
-        have none.
+        Components of the "vamp" prior, at most one a training row; they start as such rows. Only
+        used by "vamp".
     n_exemplars : int, "auto", "batch" or None, default="auto"
         Exemplars M that a row sees at a training step. "batch": the other rows of its minibatch, as
         fast as a plain VAE. A random minibatch doubles after 60 % and again after 85 % of the
@@ -104,14 +105,14 @@ class ExemplarVAE(BaseExemplarDensity):
         is refitted.
     n_neighbors : int, "auto" or None, default="auto"
         Whether a row's exemplars are near it. "auto": where they are the minibatch and there are
-        more than 20 000 rows, minibatches are random in the first 70 % of the epochs and put
-        together from neighbourhoods of codes in the rest; a row then meets its nearest exemplars at
-        no cost, and those it does not meet count as zero in a sum over all, so that the objective
-        stays a bound. An int: retrieval augmented training [1]_; of its M exemplars a
-        row sees the k nearest, whose codes are fetched for all rows once an epoch, or once in
-        several while codes hardly move. Where the exemplars are the minibatch, only the last tenth
-        of the epochs does so, from half of the rows, at three times the cost of others. None:
-        neither.
+        more than 20 000 training rows, minibatches are random in the first 70 % of the epochs and
+        put together from neighbourhoods of codes in the rest; a row then meets its nearest
+        exemplars at little cost, and those it does not meet count as zero in a sum over all, so
+        that the objective stays a bound. An int: retrieval augmented training [1]_; of its M
+        exemplars a row sees the k nearest, whose codes are fetched for all rows once an epoch, or
+        once in several while codes hardly move. Where the exemplars are the minibatch, only the
+        last tenth of the epochs does so, from half of the rows, at three times the cost of others.
+        None: neither.
     retrieval : {"auto", "exact", "pynndescent"}, default="auto"
         How nearest codes are found, in training and in `kneighbors`: by matrix products, or nearly
         all of them by pynndescent. "auto" takes what costs less; `kneighbors` is then exact.
@@ -119,7 +120,8 @@ class ExemplarVAE(BaseExemplarDensity):
         Whether in training a row, and every exact copy of it, is left out of its own prior.
         Without, a model can memorise.
     bandwidth : float, {"loo", "scott", "silverman"}, default="loo"
-        Where the kernel starts on continuous data; training goes on from there. "loo": the
+        Where the kernel of the "exemplar" prior starts on continuous data, with "mlp"; training
+        goes on from there. "loo": the
         bandwidth and shape of the highest left-out likelihood. A float of at least 0.002 (in
         standardised units) or a rule of thumb starts from `KernelDensity`'s round kernel of that
         bandwidth.
@@ -149,8 +151,8 @@ class ExemplarVAE(BaseExemplarDensity):
     n_iter_no_change : int, default=10
         Epochs without improvement before stopping.
     tol : float, default=1e-3
-        Nats a row that count as improvement. A start that is a density estimate is given up only
-        for a gain of more than two standard errors.
+        Nats a row that count as improvement. A density estimate, be it the start or that of all
+        columns, is given up only for a gain of more than two standard errors.
     warm_start : bool, default=False
         Whether a second call of fit trains on from the first one's weights and scaling.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -320,8 +322,9 @@ class ExemplarVAE(BaseExemplarDensity):
         ----------
         X : array-like of shape (n_samples, n_features)
             At least two rows. Of any scale where columns are continuous; in [0, 1] for the
-            bernoulli likelihood. A `numpy.memmap`, of floats or integers, is read as it is needed
-            and never copied whole, so that it may be larger than memory.
+            bernoulli likelihood, integers from 0 to 255 for the logistic one. A `numpy.memmap`, of
+            floats or integers, is read as it is needed and never copied whole, so that it may be
+            larger than memory.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,) or None, default=None
@@ -355,7 +358,15 @@ class ExemplarVAE(BaseExemplarDensity):
             self.device_ = str(choose_device(self.device))
             seed = int(current_workers().agree(torch.tensor(seed, device=self.device_)))
             generator = torch.Generator().manual_seed(seed)
+            self._structure(X.shape[1])  # raises where parameters and X do not agree
             groups = duplicate_groups(X)
+            if not goes_on:
+                self._split_seed = seed
+            held_out = None
+            # Of its own seed, so that a warm start holds out the rows that it has not trained on.
+            splitter = torch.Generator().manual_seed(self._split_seed)
+            if self.early_stopping:
+                held_out = held_out_rows(groups, self.validation_fraction, splitter)
             if goes_on:
                 self._check_warm_start()
                 self._check_domain(X)
@@ -365,9 +376,8 @@ class ExemplarVAE(BaseExemplarDensity):
                     self._model.likelihood.binary = holds_only_zeros_and_ones(X)
                 floor = copy.deepcopy(self._model)
             else:
-                self._split_seed = seed
-                floor = self._start(X, weights, groups, generator)
-            self._train(X, weights, groups, generator, floor, is_stored)
+                floor = self._start(X, weights, groups, held_out, generator, is_stored)
+            self._train(X, weights, groups, held_out, splitter, generator, floor, is_stored)
             self._score_seed = seed
             self._keep_exemplars(X, weights, kept, n_rows)
             vars(self).pop("bandwidth_", None)  # of a fit before this one
@@ -375,13 +385,14 @@ class ExemplarVAE(BaseExemplarDensity):
                 self.bandwidth_ = self._model.prior.log_bandwidth.exp().item()
         return self
 
-    def _start(self, X, weights, groups, generator) -> ExemplarModel | None:
+    def _start(self, X, weights, groups, held_out, generator, is_stored) -> ExemplarModel | None:
         """Make the untrained model; the density estimate to keep unless training beats it.
 
         On continuous data the model is a kernel density estimate, along principal components where
         codes have fewer columns than X. The latter can be worse than one along all columns, and
         still be after training, so that unless `n_components` says otherwise that is the one to
-        beat.
+        beat where there are rows held out to judge by. Its codes are as large as X: not for rows
+        that stay in a file.
         """
         likelihood, binary = self.likelihood, holds_only_zeros_and_ones(X)
         if likelihood == "auto":
@@ -389,7 +400,7 @@ class ExemplarVAE(BaseExemplarDensity):
         self._likelihood = likelihood
         self._check_domain(X)
         n_features, is_continuous = X.shape[1], likelihood == "gaussian"
-        has_start = is_continuous and self.architecture == "mlp"
+        has_start = is_continuous and self.architecture == "mlp" and self.prior != "vamp"
         n_components = choose_n_components(self.n_components, *X.shape, has_start)
         self._scaler = chosen = pseudo_inputs = None
         if likelihood == "logistic":
@@ -404,8 +415,12 @@ class ExemplarVAE(BaseExemplarDensity):
                 torch.from_numpy(groups[rows]),
             )
         if self.prior == "vamp":
-            rows = torch.randperm(len(X), generator=generator)[: self.n_pseudo_inputs].numpy()
-            pseudo_inputs = self._to_model(X[np.sort(rows)]).float().cpu()
+            # Not rows held out: they are to judge a prior that does not know them.
+            eligible = np.ones(len(X), dtype=bool) if held_out is None else ~held_out
+            shares = torch.from_numpy(np.where(eligible, weights, 0.0) / weights.max())
+            n_chosen = min(self.n_pseudo_inputs, int(eligible.sum()))
+            rows = torch.multinomial(shares, n_chosen, generator=generator)
+            pseudo_inputs = self._to_model(X[rows.sort().values.numpy()]).float().cpu()
         row_mean = torch.from_numpy(self._scale(column_means(X, weights)[None])[0]).float()
         untrained = partial(
             self._untrained,
@@ -419,7 +434,8 @@ class ExemplarVAE(BaseExemplarDensity):
         self._model = untrained(n_components)
         if not has_start:
             return None
-        if self.n_components is None and self.prior == "exemplar":
+        is_judged = self.early_stopping or self.max_iter == 0
+        if self.n_components is None and self.prior == "exemplar" and is_judged and not is_stored:
             if n_components < n_features <= MAX_FLOOR_COMPONENTS:
                 return untrained(n_features)
         return copy.deepcopy(self._model)
@@ -445,13 +461,8 @@ class ExemplarVAE(BaseExemplarDensity):
         )
         return model.to(self.device_)
 
-    def _train(self, X, weights, groups, generator, floor, is_stored) -> None:
+    def _train(self, X, weights, groups, held_out, splitter, generator, floor, is_stored) -> None:
         device = torch.device(self.device_)
-        held_out = None
-        if self.early_stopping:
-            # Of its own seed, so that a warm start holds out the rows that it has not trained on.
-            splitter = torch.Generator().manual_seed(self._split_seed)
-            held_out = held_out_rows(groups, self.validation_fraction, splitter)
         if is_stored:
             rows = StoredRows(X, self._scaler, device)
         else:

@@ -48,13 +48,11 @@ def check_layer_sizes(hidden_layer_sizes) -> tuple[int, ...]:
 def check_image_shape(
     image_shape, architecture: str, n_features: int
 ) -> tuple[int, int, int] | None:
-    """Channels, height and width of a row; raise a ValueError unless they are the network's."""
+    """Channels, height and width of a row; None for a network that does not ask.
+
+    Raise a ValueError unless they are such as it can have.
+    """
     if architecture != "conv":
-        if image_shape is not None:
-            raise ValueError(
-                f"image_shape={image_shape!r} is for architecture='conv', and must be None for "
-                f"architecture={architecture!r}."
-            )
         return None
     if image_shape is None:
         raise ValueError(
@@ -114,12 +112,13 @@ def check_unit_interval(X: np.ndarray) -> None:
 
 def check_grey_levels(X: np.ndarray) -> None:
     """Raise a ValueError if a value is not one of the levels."""
-    parts = (X[part] for part in gen_batches(len(X), ROWS_AT_A_TIME))
-    if X.min() < 0 or X.max() >= N_LEVELS or any((part != np.round(part)).any() for part in parts):
-        raise ValueError(
-            f"likelihood='logistic' needs integers from 0 to {N_LEVELS - 1}, got values from "
-            f"{X.min()} to {X.max()}, some of them perhaps no integers."
-        )
+    for part in gen_batches(len(X), ROWS_AT_A_TIME):
+        rows = X[part]
+        wrong = rows[(rows < 0) | (rows >= N_LEVELS) | (rows != np.round(rows))]
+        if len(wrong):
+            raise ValueError(
+                f"likelihood='logistic' needs integers from 0 to {N_LEVELS - 1}, got {wrong[0]}."
+            )
 
 
 def held_out_rows(

