@@ -147,7 +147,7 @@ class ExemplarVAE(BaseExemplarDensity):
         weights. The rows held out become exemplars afterwards. Of fewer than 20 rows none can be
         held out; then a start that is a density estimate is kept as it is.
     validation_fraction : float, default=0.1
-        Share of the rows held out, at least 10 and at most 2000 rows.
+        Share of the rows held out, at least 10 and at most 2000 rows (500 of a million).
     n_iter_no_change : int, default=10
         Epochs without improvement before stopping.
     tol : float, default=1e-3
@@ -374,7 +374,7 @@ class ExemplarVAE(BaseExemplarDensity):
                 self._model = copy.deepcopy(self._model).to(self.device_)
                 if self._likelihood == "bernoulli":
                     self._model.likelihood.binary = holds_only_zeros_and_ones(X)
-                floor = copy.deepcopy(self._model)
+                floor = self._model
             else:
                 floor = self._start(X, weights, groups, held_out, generator, is_stored)
             self._train(X, weights, groups, held_out, splitter, generator, floor, is_stored)
@@ -438,7 +438,7 @@ class ExemplarVAE(BaseExemplarDensity):
         if self.n_components is None and self.prior == "exemplar" and is_judged and not is_stored:
             if n_components < n_features <= MAX_FLOOR_COMPONENTS:
                 return untrained(n_features)
-        return copy.deepcopy(self._model)
+        return self._model
 
     def _untrained(
         self, chosen, n_components, *, n_rows, row_mean, generator, **rest

@@ -28,7 +28,10 @@ NEIGHBORS_FROM = 0.7
 # The share of the epochs before exemplars are retrieved; such an epoch costs three of the others.
 RETRIEVAL_FROM = 0.9
 # Held-out rows scored at every epoch, at most: more would slow the epoch, not sharpen the choice.
+# Each is scored by all exemplars, so that of millions fewer have to do.
 MAX_VALIDATION_ROWS = 2_000
+MAX_VALIDATION_PAIRS = 2 * 10**8
+FEWEST_OF_MILLIONS = 500
 # A gain shown on fewer held-out rows is shown by chance too often.
 MIN_VALIDATION_ROWS = 10
 DEFAULT_BATCH_SIZE = 250
@@ -130,7 +133,8 @@ def held_out_rows(
     """
     n_rows = len(groups)
     wanted = max(MIN_VALIDATION_ROWS, math.ceil(fraction * n_rows))
-    wanted = min(wanted, MAX_VALIDATION_ROWS, n_rows - MIN_VALIDATION_ROWS)
+    affordable = max(MAX_VALIDATION_PAIRS // n_rows, FEWEST_OF_MILLIONS)
+    wanted = min(wanted, MAX_VALIDATION_ROWS, affordable, n_rows - MIN_VALIDATION_ROWS)
     _, group_of_row, counts = np.unique(groups, return_inverse=True, return_counts=True)
     order = torch.randperm(len(counts), generator=generator).numpy()
     order = order[counts[order] <= wanted]

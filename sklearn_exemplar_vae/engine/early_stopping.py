@@ -56,8 +56,8 @@ def fit(
     """Train ``model`` in place; a model of its best weights, and what happened.
 
     With ``stopping`` the best are those of the highest mean held-out log-density, by at least the
-    tolerance over the best before. A density estimate that needs no training, often the start
-    itself, is a ``floor``: it is taken instead, as the start is where there is one, unless the gain
+    tolerance over the best before. A density estimate that needs no training, often the untrained
+    ``model`` itself, is a ``floor``: it is taken instead, as the start is where there is one, unless the gain
     over it is above `STANDARD_ERRORS` of its own standard errors, because what training cannot show
     on the held-out rows is not taken.
     Without ``stopping`` the best are the last that were finite. An interrupted or diverged training
@@ -70,12 +70,13 @@ def fit(
     """
     workers = current_workers()
     workers.agree_on_model(model)
-    best = None if floor is None else copy.deepcopy(model)
+    start = best = None if floor is None else copy.deepcopy(model)
+    if floor is model:
+        floor = start
     best_scores, best_mean, since_best = None, -math.inf, 0
     converged = stopping is None or schedule.n_epochs == 0
     bounds, validation_scores = [], []
     if stopping is not None and floor is not None:
-        start = best
         start_scores = best_scores = held_out_scores(start, exemplars_of(start, data), stopping)
         best_mean = weighted_mean(best_scores, stopping.weights)
         validation_scores.append(best_mean)
@@ -126,9 +127,10 @@ def fit(
     if stopping is not None and floor is not None:
         if not surely_better(best_scores, start_scores, stopping.weights):
             best, best_scores, best_mean = start, start_scores, validation_scores[0]
-        floor_scores = held_out_scores(floor, exemplars_of(floor, data), stopping)
-        if not surely_better(best_scores, floor_scores, stopping.weights):
-            best, best_mean = floor, weighted_mean(floor_scores, stopping.weights)
+        if floor is not start:
+            floor_scores = held_out_scores(floor, exemplars_of(floor, data), stopping)
+            if not surely_better(best_scores, floor_scores, stopping.weights):
+                best, best_mean = floor, weighted_mean(floor_scores, stopping.weights)
     elif floor is not None and not bounds:
         best = floor
     if stopping is None and bounds and schedule.n_exemplars < len(data.rows) - 1:
