@@ -57,7 +57,7 @@ def fit(
 
     With ``stopping`` the best are those of the highest mean held-out log-density, by at least the
     tolerance over the best before. A density estimate that needs no training, often the untrained
-    ``model`` itself, is a ``floor``: it is taken instead, as the start is where there is one, unless the gain
+    ``model`` itself, is a ``floor``: it is taken instead, and before it the start, unless the gain
     over it is above `STANDARD_ERRORS` of its own standard errors, because what training cannot show
     on the held-out rows is not taken.
     Without ``stopping`` the best are the last that were finite. An interrupted or diverged training
