@@ -434,7 +434,8 @@ class ExemplarVAE(BaseExemplarDensity):
         self._model = untrained(n_components)
         if not has_start:
             return None
-        is_judged = self.early_stopping or self.max_iter == 0
+        # Unjudged it could be a density of next to nothing off the rows' own span.
+        is_judged = held_out is not None
         if self.n_components is None and self.prior == "exemplar" and is_judged and not is_stored:
             if n_components < n_features <= MAX_FLOOR_COMPONENTS:
                 return untrained(n_features)

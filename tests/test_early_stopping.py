@@ -74,6 +74,13 @@ def test_more_columns_than_codes_are_no_reason_to_fall_below_kernel_density():
     np.testing.assert_allclose(again.score(X_test), score, rtol=1e-3)
 
 
+@pytest.mark.parametrize("n_rows", [3, 6, 19, 20, 25])
+def test_few_rows_of_many_columns_leave_density_to_new_rows(n_rows):
+    random = np.random.default_rng(0)
+    model = small_vae(n_components=None).fit(random.normal(size=(n_rows, 100)))
+    assert model.score_samples(random.normal(size=(10, 100))).mean() > -2000
+
+
 def test_rows_in_a_file_get_no_codes_of_all_columns(tmp_path):
     """They would be as large as the file."""
     X = np.random.default_rng(0).normal(size=(200, 60))
