@@ -15,6 +15,12 @@ from .training_rows import TrainingRows
 
 # Rows that choose a bandwidth: its likelihood is flat, more would not move it.
 MAX_BANDWIDTH_ROWS = 250
+# Distances from them to exemplars, kept for the search: 2^26 are 256 MiB, thrice on their way.
+MAX_BANDWIDTH_DISTANCES = 2**26
+
+
+def max_bandwidth_rows(n_exemplars: int) -> int:
+    return min(MAX_BANDWIDTH_ROWS, MAX_BANDWIDTH_DISTANCES // n_exemplars + 1)
 
 
 def exemplars_of(model: ExemplarModel, data: TrainingRows) -> Exemplars:
@@ -27,7 +33,8 @@ def refit_bandwidth(model, exemplars: Exemplars, rows, weights, excluded, seed: 
     """Set the bandwidth, learned with M exemplars at a step, to the best for all of them."""
     if not model.prior.needs_exemplars:
         return
-    rows, weights = rows[:MAX_BANDWIDTH_ROWS], weights[:MAX_BANDWIDTH_ROWS]
+    n_rows = max_bandwidth_rows(len(exemplars.codes))
+    rows, weights = rows[:n_rows], weights[:n_rows]
     mean, log_variance = model.network.encode(rows)
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed)).to(mean)
     codes = mean + torch.exp(0.5 * log_variance) * noise
@@ -39,8 +46,8 @@ def refit_bandwidth(model, exemplars: Exemplars, rows, weights, excluded, seed: 
 def refit_bandwidth_without_held_out_rows(model, data: TrainingRows, seed: int) -> None:
     """`refit_bandwidth` by training rows, each without itself and its copies."""
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(data.rows), generator=generator)[:MAX_BANDWIDTH_ROWS]
-    chosen = chosen.to(data.rows.device)
+    chosen = torch.randperm(len(data.rows), generator=generator)
+    chosen = chosen[: max_bandwidth_rows(len(data.rows))].to(data.rows.device)
     excluded = own_exemplars(data.groups[chosen], data.groups)
     chosen, excluded = chosen[~excluded.all(1)], excluded[~excluded.all(1)]
     if len(chosen) == 0:  # all rows are copies of one

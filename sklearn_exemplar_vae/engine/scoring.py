@@ -15,11 +15,13 @@ from .priors import Exemplars
 
 # Numbers one temporary array may hold: 2^22 doubles are 32 MiB.
 CHUNK_NUMBERS = 2**22
+# Rows scored together at least, so that each reading of millions of exemplars serves several.
+MIN_ROWS = 8
 
 
 def row_chunks(n_rows: int, numbers_per_row: int) -> Iterator[slice]:
-    """Slices of rows whose temporaries stay within `CHUNK_NUMBERS`."""
-    step = max(1, CHUNK_NUMBERS // max(1, numbers_per_row))
+    """Slices of `MIN_ROWS` rows, or as many more as keep temporaries within `CHUNK_NUMBERS`."""
+    step = max(MIN_ROWS, CHUNK_NUMBERS // max(1, numbers_per_row))
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))
 
