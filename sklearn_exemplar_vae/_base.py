@@ -7,7 +7,6 @@ which ends in `_keep_exemplars`.
 from __future__ import annotations
 
 import copy
-from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 
@@ -144,7 +143,7 @@ class BaseExemplarDensity(
         model, exemplars = self._model_as(np.float32)
         return self._from_model(model.sample(exemplars, n_samples, self._generator(seed)))
 
-    def sample_like(self, X, n_samples=1, random_state=None):
+    def sample_like(self, X, n_samples=1, random_state=None, *, noise=True):
         """Draw rows near given rows, each row of X being its own exemplar.
 
         Parameters
@@ -154,6 +153,9 @@ class BaseExemplarDensity(
         n_samples : int, default=1
             Draws for each row.
         random_state : int, RandomState instance or None, default=None
+        noise : bool, default=True
+            Whether a row is drawn from p(x | z), or is its mean at the code z drawn: for images the
+            picture without its grain, which is what the paper augments with.
 
         Returns
         -------
@@ -161,17 +163,20 @@ class BaseExemplarDensity(
         """
         X = self._check_rows(X)
         self._check_count("n_samples", n_samples)
+        self._check("noise", noise, ["boolean"])
         generator = self._generator(random_state)
         samples = np.empty((len(X), n_samples, X.shape[1]), dtype=self._dtype())
         for part in gen_batches(len(X), max(1, ROWS_AT_A_TIME // n_samples)):
             rows = self._to_model(X[part]).float()
-            drawn = over_draws(partial(self._sample_near, rows), n_samples, generator)
+            draw = partial(self._sample_near, rows, noise)
+            drawn = over_draws(draw, n_samples, generator)
             samples[part] = np.concatenate(drawn, axis=1)
         return samples
 
-    def _sample_near(self, rows: torch.Tensor, n_samples: int, seed: int) -> np.ndarray:
-        drawn = self._model.sample_near(rows, n_samples, self._generator(seed))
-        return self._from_model(drawn.flatten(0, 1)).reshape(len(rows), n_samples, -1)
+    def _sample_near(self, rows: torch.Tensor, noise: bool, n_samples: int, seed: int):
+        drawn = self._model.sample_near(rows, n_samples, noise, self._generator(seed))
+        drawn = self._from_model(drawn.flatten(0, 1), is_drawn=noise)
+        return drawn.reshape(len(rows), n_samples, -1)
 
     # -------------------------------------------------------------------- codes
 
@@ -302,17 +307,6 @@ class BaseExemplarDensity(
     def _n_features_out(self):
         return self.n_components_
 
-    @contextmanager
-    def _all_or_nothing(self):
-        """A failed fit leaves the estimator as it was."""
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
     def _check_weights(self, sample_weight, X) -> np.ndarray:
         """Weights (n,), float64, not negative and not all zero."""
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
@@ -380,9 +374,9 @@ class BaseExemplarDensity(
             return rows
         return rows * self._scaler.scale_ + self._scaler.mean_
 
-    def _from_model(self, rows: torch.Tensor) -> np.ndarray:
+    def _from_model(self, rows: torch.Tensor, is_drawn: bool = True) -> np.ndarray:
         rows = self._unscale(rows.cpu().numpy().astype(np.float64))
-        if isinstance(self._scaler, GreyLevels):
+        if isinstance(self._scaler, GreyLevels) and is_drawn:
             rows = np.rint(rows)
         return rows.astype(self._dtype())
 

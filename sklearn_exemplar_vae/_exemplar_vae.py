@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
+from ._all_or_nothing import all_or_nothing
 from ._base import BaseExemplarDensity
 from ._plan import (
     check_grey_levels,
@@ -173,6 +174,8 @@ class ExemplarVAE(BaseExemplarDensity):
         Exemplars kept: rows of positive weight.
     n_components_ : int
         Columns of a code.
+    likelihood_ : str
+        p(x | z): "gaussian", "bernoulli" or "logistic".
     n_features_in_ : int
         Columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -342,7 +345,7 @@ class ExemplarVAE(BaseExemplarDensity):
         FloatingPointError
             If training diverged in its first epoch and there was no density estimate to keep.
         """
-        with self._all_or_nothing():
+        with all_or_nothing(self):
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "_model")
             is_stored = isinstance(X, np.memmap)
@@ -372,7 +375,7 @@ class ExemplarVAE(BaseExemplarDensity):
                 self._check_domain(X)
                 # A copy: training writes into it, and a failed fit must leave the old one.
                 self._model = copy.deepcopy(self._model).to(self.device_)
-                if self._likelihood == "bernoulli":
+                if self.likelihood_ == "bernoulli":
                     self._model.likelihood.binary = holds_only_zeros_and_ones(X)
                 floor = self._model
             else:
@@ -397,7 +400,7 @@ class ExemplarVAE(BaseExemplarDensity):
         likelihood, binary = self.likelihood, holds_only_zeros_and_ones(X)
         if likelihood == "auto":
             likelihood = "bernoulli" if binary else "gaussian"
-        self._likelihood = likelihood
+        self.likelihood_ = likelihood
         self._check_domain(X)
         n_features, is_continuous = X.shape[1], likelihood == "gaussian"
         has_start = is_continuous and self.architecture == "mlp" and self.prior != "vamp"
@@ -455,7 +458,7 @@ class ExemplarVAE(BaseExemplarDensity):
         elif chosen is not None:
             start = principal_component_start(*chosen, n_components, generator)
         structure = self._structure(len(row_mean))
-        structure |= {"n_components": n_components, "likelihood": self._likelihood}
+        structure |= {"n_components": n_components, "likelihood": self.likelihood_}
         structure.pop("n_pseudo_inputs")
         model = build_model(
             len(row_mean), **structure, start=start, row_mean=row_mean, generator=generator, **rest
@@ -504,7 +507,7 @@ class ExemplarVAE(BaseExemplarDensity):
             learning_rate=self.learning_rate_init,
             kl_warmup=kl_warmup,
             leave_one_out=self.leave_one_out,
-            autocast=choose_autocast(self.precision, self._likelihood, device),
+            autocast=choose_autocast(self.precision, self.likelihood_, device),
             **exemplars._asdict(),
         )
         jacobian = self._log_jacobian()
@@ -518,7 +521,7 @@ class ExemplarVAE(BaseExemplarDensity):
         self.n_components_ = self._model.network.n_components
         self._fitted_structure = self._structure(X.shape[1]) | {
             "n_components": self.n_components_,
-            "likelihood": self._likelihood,
+            "likelihood": self.likelihood_,
         }
         if not history.converged:
             warnings.warn(
@@ -538,7 +541,7 @@ class ExemplarVAE(BaseExemplarDensity):
         """Raise a ValueError if parameters ask for another model than the one to go on from."""
         asked = self._structure(self.n_features_in_)
         if self.likelihood == "auto":
-            asked["likelihood"] = self._likelihood
+            asked["likelihood"] = self.likelihood_
         if self.n_components is None:
             asked["n_components"] = self.n_components_
         for name, value in self._fitted_structure.items():
@@ -561,7 +564,7 @@ class ExemplarVAE(BaseExemplarDensity):
         }
 
     def _check_domain(self, X):
-        if self._likelihood == "bernoulli":
+        if self.likelihood_ == "bernoulli":
             check_unit_interval(X)
-        elif self._likelihood == "logistic":
+        elif self.likelihood_ == "logistic":
             check_grey_levels(X)

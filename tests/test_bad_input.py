@@ -148,7 +148,7 @@ def test_auto_likelihood():
     assert set(np.unique(samples)) <= {0.0, 1.0}
     # A constant table of zeros says nothing of its kind; grey values are continuous.
     for X in (np.zeros((30, 4)), rng.random((30, 4))):
-        assert small_vae().fit(X)._likelihood == "gaussian"
+        assert small_vae().fit(X).likelihood_ == "gaussian"
 
 
 def test_one_column_works_as_kernel_density():

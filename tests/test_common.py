@@ -2,8 +2,11 @@
 
 import pytest
 from _models import small_vae
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_exemplar_vae import AugmentedClassifier, ExemplarAugmenter, ExemplarOverSampler
 
 # A stochastic fit sees other batches when a row stands there twice. scikit-learn exempts KMeans and
 # others for the same reason (scikit-learn #16298); test_weights.py tests it statistically.
@@ -23,6 +26,49 @@ WEIGHTS = {
 )
 def test_check_estimator(estimator, check):
     check(estimator)
+
+
+# What fit_transform returns is augmented, and what transform returns is not.
+AUGMENTS = {
+    "check_transformer_general": "fit_transform(X) is not fit(X).transform(X), by design",
+    "check_transformer_data_not_an_array": "fit_transform(X) is not fit(X).transform(X), by design",
+}
+AUGMENTER = ExemplarAugmenter(small_vae(), random_state=0)
+EXEMPTIONS = {"ExemplarAugmenter": AUGMENTS, "AugmentedClassifier": WEIGHTS}
+
+
+@parametrize_with_checks(
+    [
+        AUGMENTER,
+        ExemplarOverSampler(estimator=small_vae(), random_state=0),
+        AugmentedClassifier(LogisticRegression(), AUGMENTER, random_state=0),
+        AugmentedClassifier(SGDClassifier(), AUGMENTER, n_passes=3, random_state=0),
+    ],
+    expected_failed_checks=lambda estimator: EXEMPTIONS.get(type(estimator).__name__, {}),
+)
+def test_check_augmenting_estimators(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        checks.check_param_validation,
+        checks.check_dataframe_column_names_consistency,
+    ],
+    ids=lambda check: check.__name__,
+)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        AUGMENTER,
+        ExemplarOverSampler(estimator=small_vae()),
+        AugmentedClassifier(LogisticRegression(), AUGMENTER),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_more_checks_of_augmenting_estimators(estimator, check):
+    check(type(estimator).__name__, estimator)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Cells:
         self.starts = [0, *torch.tensor(self.sizes).cumsum(0).tolist()]
         self.centres = centres
         distances = torch.linalg.vector_norm(codes - centres[cell_of], dim=1)
-        self.radii = torch.zeros_like(centres[:, 0]).index_reduce_(0, cell_of, distances, "amax")
+        self.radii = torch.zeros_like(centres[:, 0]).scatter_reduce_(0, cell_of, distances, "amax")
         weights = torch.zeros(n_cells, dtype=torch.float64, device=codes.device)
         weights.index_add_(0, cell_of, log_weights.double().exp())
         self.log_weights = weights.log().to(codes)

@@ -86,12 +86,15 @@ class ExemplarModel(nn.Module):
         return self.likelihood.sample(self.network.generate(codes, generator), generator)
 
     @torch.no_grad()
-    def sample_near(self, rows: torch.Tensor, n_samples: int, generator) -> torch.Tensor:
-        """Rows (n, n_samples, D), each drawn from the row it stands under."""
+    def sample_near(self, rows: torch.Tensor, n_samples: int, noise: bool, generator):
+        """Rows (n, n_samples, D) near the row they stand under: draws or means of p(x | z)."""
         mean, log_variance = self.network.encode(rows)
         mean = mean[:, None].expand(-1, n_samples, -1)
         codes = self.prior.sample_near(mean, log_variance[:, None], generator)
-        return self.likelihood.sample(self.network.generate(codes, generator), generator)
+        outputs = self.network.generate(codes, generator)
+        if noise:
+            return self.likelihood.sample(outputs, generator)
+        return self.likelihood.mean(outputs)
 
 
 def perturb(

@@ -1,0 +1,351 @@
+"""AugmentedClassifier: a classifier that sees every row with a synthetic partner."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.utils import _safe_indexing, check_random_state, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    has_fit_parameter,
+    validate_data,
+)
+
+from ._all_or_nothing import all_or_nothing
+from ._augment import ExemplarAugmenter
+from ._number_columns import is_frame
+from ._redraw import seeded
+
+# What n_passes="auto" is with partial_fit, the paper's number of epochs, and with fit.
+PASSES_OF_PARTIAL_FIT, PASSES_OF_FIT = 100, 5
+
+
+def _has(method: str):
+    """Whether the classifier has ``method``, fitted or not, for `available_if`."""
+
+    def check(self) -> bool:
+        getattr(getattr(self, "estimator_", self.estimator), method)  # raises its own error
+        return True
+
+    return check
+
+
+class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Fit a classifier to real rows and to synthetic neighbours of them, fresh at every pass.
+
+    At every pass over the training set each row gets a partner, drawn near it from an exemplar
+    density, with its label. A classifier with ``partial_fit`` sees new partners at every pass, any
+    other one all of them at once. Real rows weigh ``real_weight`` and synthetic ones the rest. What
+    is predicted is never augmented.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Cloned and fitted.
+    augmenter : ExemplarAugmenter or None, default=None
+        Cloned and fitted to X and y; its ``proportion`` is not used, as all rows get partners. None
+        is ``ExemplarAugmenter()``.
+    n_passes : int or "auto", default="auto"
+        With ``partial_fit`` the passes over the training set, as ``max_iter`` of `MLPClassifier`;
+        otherwise the partners of a row. "auto": 100 of the former, 5 of the latter.
+    real_weight : float, default=0.4
+        The share of the real rows in the loss, in [0, 1]. A classifier that takes no
+        ``sample_weight`` gets rows in this proportion instead: a random part of those that are too
+        many, drawn anew at every pass.
+    random_state : int, RandomState instance or None, default=None
+        Draws partners and shuffles; seeds augmenter and classifier where they have no random state
+        of their own.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        The fitted one.
+    augmenter_ : ExemplarAugmenter
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Only if X has names that are all strings.
+
+    See Also
+    --------
+    ExemplarAugmenter : One draw for some of the rows, in a Pipeline.
+
+    References
+    ----------
+    .. [1] S. Norouzi, D. J. Fleet, M. Norouzi, "Exemplar VAE: Linking Generative Models, Nearest
+       Neighbor Retrieval, and Data Augmentation", NeurIPS 2020, section 5.4.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_exemplar_vae import AugmentedClassifier, ExemplarAugmenter, ExemplarVAE
+    >>> X, y = load_digits(return_X_y=True)
+    >>> augmenter = ExemplarAugmenter(ExemplarVAE(max_iter=5, random_state=0))
+    >>> classifier = AugmentedClassifier(
+    ...     LogisticRegression(max_iter=1000), augmenter, random_state=0
+    ... )
+    >>> bool(classifier.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.9)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "augmenter": [ExemplarAugmenter, None],
+        "n_passes": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "real_weight": [Interval(Real, 0, 1, closed="both")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self, estimator, augmenter=None, *, n_passes="auto", real_weight=0.4, random_state=None
+    ):
+        self.estimator = estimator
+        self.augmenter = augmenter
+        self.n_passes = n_passes
+        self.real_weight = real_weight
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator).classifier_tags
+        if inner is not None:
+            tags.classifier_tags = replace(inner, multi_label=False)
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the density, then the classifier on real and synthetic rows.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the rows, in the density and in the classifier; a partner has its row's.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If X or y is not what density and classifier take, or with ``sample_weight`` if the
+            classifier has no weights.
+        """
+        with all_or_nothing(self):
+            X = self._check_table(X, reset=True)
+            check_classification_targets(y)
+            y = column_or_1d(y, warn=True)
+            check_consistent_length(X, y)
+            weights = None
+            if sample_weight is not None:
+                weights = _check_sample_weight(sample_weight, X if not is_frame(X) else y)
+                if not has_fit_parameter(self.estimator, "sample_weight"):
+                    raise ValueError(
+                        f"sample_weight is given, but {type(self.estimator).__name__} has no "
+                        "sample_weight in its fit."
+                    )
+            random_state = check_random_state(self.random_state)
+            augmenter = ExemplarAugmenter() if self.augmenter is None else self.augmenter
+            self.classes_ = np.unique(y)
+            self.augmenter_ = seeded(clone(augmenter), random_state).fit(X, y, weights)
+            self.estimator_ = seeded(clone(self.estimator), random_state)
+            if hasattr(self.estimator_, "partial_fit"):
+                self._fit_in_passes(X, y, weights, random_state)
+            else:
+                self._fit_at_once(X, y, weights, random_state)
+        return self
+
+    def _fit_in_passes(self, X, y, weights, random_state) -> None:
+        n_passes = PASSES_OF_PARTIAL_FIT if self.n_passes == "auto" else self.n_passes
+        takes_weights = has_fit_parameter(self.estimator_, "sample_weight")
+        for _ in range(n_passes):
+            rows, n_real = self._choose_rows(len(y), 1, takes_weights, random_state)
+            options = {}
+            if takes_weights:
+                options["sample_weight"] = self._share_weights(rows, n_real, len(y), weights)
+                # Mean one where rows have no weights: a step's size is that without partners.
+                options["sample_weight"] *= len(rows) / len(y)
+            mixed = self._with_partners(X, y, rows, n_real, random_state)
+            order = random_state.permutation(len(rows))
+            options = {name: values[order] for name, values in options.items()}
+            self.estimator_.partial_fit(
+                _safe_indexing(mixed, order), y[rows][order], classes=self.classes_, **options
+            )
+
+    def _fit_at_once(self, X, y, weights, random_state) -> None:
+        n_passes = PASSES_OF_FIT if self.n_passes == "auto" else self.n_passes
+        takes_weights = has_fit_parameter(self.estimator_, "sample_weight")
+        rows, n_real = self._choose_rows(len(y), n_passes, takes_weights, random_state)
+        options = {}
+        if takes_weights:
+            # The sum without partners: a penalty weighs what it does without them.
+            options["sample_weight"] = self._share_weights(rows, n_real, len(y), weights)
+        mixed = self._with_partners(X, y, rows, n_real, random_state)
+        self.estimator_.fit(mixed, y[rows], **options)
+
+    def _choose_rows(self, n_rows: int, n_partners: int, takes_weights: bool, random_state):
+        """Indices of real rows, then of the exemplars of synthetic ones; how many are real."""
+        real, exemplars = np.arange(n_rows), np.tile(np.arange(n_rows), n_partners)
+        share = self.real_weight
+        if not takes_weights:
+            n_real, n_synthetic = counts_by_share(n_rows, len(exemplars), share)
+            real = np.sort(random_state.choice(real, n_real, replace=False))
+            chosen = random_state.choice(len(exemplars), n_synthetic, replace=False)
+            exemplars = exemplars[np.sort(chosen)]
+        else:  # rows of weight zero would only take time
+            real, exemplars = (
+                real[: n_rows * (share > 0)],
+                exemplars[: len(exemplars) * (share < 1)],
+            )
+        return np.concatenate([real, exemplars]), len(real)
+
+    def _share_weights(self, rows: np.ndarray, n_real: int, n_rows: int, weights) -> np.ndarray:
+        """Weights whose sum is that of the real rows alone, ``real_weight`` of it on them."""
+        weights = np.ones(n_rows) if weights is None else weights
+        shares = np.full(len(rows), self.real_weight)
+        n_synthetic = len(rows) - n_real
+        shares[n_real:] = (1 - self.real_weight) * n_rows / max(n_synthetic, 1)
+        return shares * weights[rows]
+
+    def _with_partners(self, X, y, rows: np.ndarray, n_real: int, random_state):
+        """The ``rows`` of X, those after the first ``n_real`` redrawn near themselves."""
+        mixed, redrawn = _safe_indexing(X, rows), np.arange(n_real, len(rows))
+        return self.augmenter_._redraw(mixed, y[rows], redrawn, random_state)
+
+    def _check_table(self, X, reset: bool):
+        if is_frame(X):
+            validate_data(self, X, skip_check_array=True, reset=reset)
+            return X
+        return validate_data(self, X, dtype="numeric", reset=reset)
+
+    # ---------------------------------------------------------------- the classifier's own
+
+    @available_if(_has("predict"))
+    def predict(self, X, **params):
+        """Predict classes with the fitted classifier.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        **params : dict
+            Metadata for the classifier's method, where metadata routing is enabled.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        return self._ask("predict", X, params)
+
+    @available_if(_has("predict_proba"))
+    def predict_proba(self, X, **params):
+        """Predict probabilities of the classes with the fitted classifier.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        **params : dict
+            Metadata for the classifier's method, where metadata routing is enabled.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+        """
+        return self._ask("predict_proba", X, params)
+
+    @available_if(_has("predict_log_proba"))
+    def predict_log_proba(self, X, **params):
+        """Predict log-probabilities of the classes with the fitted classifier.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        **params : dict
+            Metadata for the classifier's method, where metadata routing is enabled.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+        """
+        return self._ask("predict_log_proba", X, params)
+
+    @available_if(_has("decision_function"))
+    def decision_function(self, X, **params):
+        """Compute the fitted classifier's decision function.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        **params : dict
+            Metadata for the classifier's method, where metadata routing is enabled.
+
+        Returns
+        -------
+        decisions : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        """
+        return self._ask("decision_function", X, params)
+
+    @available_if(_has("score"))
+    def score(self, X, y, **params):
+        """Compute the fitted classifier's own score, mostly its accuracy.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        **params : dict
+            Metadata for the classifier's method, where metadata routing is enabled.
+
+        Returns
+        -------
+        score : float
+        """
+        return self._ask("score", X, params, y)
+
+    def _ask(self, method: str, X, params: dict, *arguments):
+        check_is_fitted(self)
+        X = self._check_table(X, reset=False)
+        routed = process_routing(self, method, **params) if params else None
+        options = {} if routed is None else routed.estimator[method]
+        return getattr(self.estimator_, method)(X, *arguments, **options)
+
+    def get_metadata_routing(self):
+        """Describe which metadata goes where: weights of fit to itself, the rest to the classifier.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = MethodMapping()
+        for method in (
+            "predict",
+            "predict_proba",
+            "predict_log_proba",
+            "decision_function",
+            "score",
+        ):
+            mapping = mapping.add(caller=method, callee=method)
+        router = MetadataRouter(owner=self).add_self_request(self)
+        return router.add(estimator=self.estimator, method_mapping=mapping)
+
+
+def counts_by_share(n_real: int, n_synthetic: int, share: float) -> tuple[int, int]:
+    """At most so many real and synthetic rows: as many as there can be, ``share`` of them real."""
+    if share == 0:
+        return 0, n_synthetic
+    wanted = round(n_real * (1 - share) / share)
+    if wanted <= n_synthetic:
+        return n_real, wanted
+    return max(1, round(n_synthetic * share / (1 - share))), n_synthetic

@@ -1,0 +1,105 @@
+"""Rows redrawn near their own exemplars: what augmenter, over-sampler and classifier share."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from ._exemplar_vae import ExemplarVAE
+from ._number_columns import NumberColumns, is_frame
+
+
+def new_seed(random_state: np.random.RandomState) -> int:
+    return int(random_state.randint(np.iinfo(np.int32).max))
+
+
+def seeded(estimator, random_state: np.random.RandomState):
+    """``estimator`` with seeds for the random states, its parts' too, that nobody has set."""
+    for name, value in sorted(estimator.get_params().items(), key=lambda item: item[0]):
+        if value is None and name.split("__")[-1] == "random_state":
+            estimator.set_params(**{name: new_seed(random_state)})
+    return estimator
+
+
+class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
+    """A density of the number columns of X, or one for each class, that redraws rows near rows.
+
+    A subclass has the parameters below and ``random_state``.
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "sample_like"]), None],
+        "per_class": ["boolean"],
+        "noise": ["boolean", StrOptions({"auto"})],
+        "random_state": ["random_state"],
+    }
+
+    def _check_table(self, X, reset: bool):
+        """X as it came if a DataFrame, else as an array of numbers; its width and names checked."""
+        if not is_frame(X):
+            return validate_data(self, X, dtype="numeric", reset=reset)
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        if len(X) == 0:
+            raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}).")
+        return X
+
+    def _fit_density(self, X, labels, sample_weight, random_state) -> None:
+        """Set ``density_`` from a checked table; ``labels`` (n,) matter if ``per_class``."""
+        columns = NumberColumns.of(X)
+        numbers = columns.take(X)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, numbers)
+        density = ExemplarVAE() if self.estimator is None else self.estimator
+        density = seeded(clone(density), random_state)
+        if not self.per_class:
+            density = fitted(density, numbers, weights)
+        elif labels is None:
+            raise ValueError("per_class=True needs y, the classes of the rows.")
+        elif isinstance(density, FrozenEstimator):
+            raise ValueError(
+                "per_class=True fits a density for each class; a frozen one cannot be."
+            )
+        else:
+            classes = {label: labels == label for label in np.unique(labels)}
+            density = {
+                label: fitted(density, numbers[own], None if weights is None else weights[own])
+                for label, own in classes.items()
+            }
+        self.density_, self._columns = density, columns
+
+    def _redraw(self, X, labels, rows: np.ndarray, random_state: np.random.RandomState):
+        """A copy of the table X in which each of its ``rows`` is redrawn near itself."""
+        if len(rows) == 0:
+            return X.copy()
+        if not self.per_class:
+            return self._columns.put(X, rows, self._near(self.density_, X, rows, random_state))
+        redrawn = np.empty((len(rows), len(self._columns.positions)))
+        for label, density in self.density_.items():
+            own = labels[rows] == label
+            if own.any():
+                redrawn[own] = self._near(density, X, rows[own], random_state)
+        return self._columns.put(X, rows, redrawn)
+
+    def _near(self, density, X, rows: np.ndarray, random_state) -> np.ndarray:
+        """A synthetic neighbour (len(rows), k) of each of the ``rows``."""
+        part = X.iloc[rows] if is_frame(X) else X[rows]
+        numbers = self._columns.take(part)
+        if is_frame(X) and hasattr(density, "feature_names_in_"):  # a frozen one may know names
+            numbers = type(X)(numbers, columns=X.columns[self._columns.positions])
+        noise = self.noise
+        if noise == "auto":
+            noise = getattr(density, "likelihood_", "gaussian") == "gaussian"
+        seed = new_seed(random_state)
+        return density.sample_like(numbers, 1, random_state=seed, noise=noise)[:, 0]
+
+
+def fitted(density, numbers: np.ndarray, weights: np.ndarray | None):
+    """A clone of ``density``, fitted; a frozen one as it is."""
+    density = clone(density)
+    if weights is None:
+        return density.fit(numbers, None)
+    return density.fit(numbers, None, sample_weight=weights)

@@ -1,0 +1,329 @@
+"""Rows redrawn near themselves: what stays, what changes, and that nothing leaks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from _models import small_vae
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.datasets import load_iris
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_exemplar_vae import AugmentedClassifier, ExemplarAugmenter, ExemplarOverSampler
+from sklearn_exemplar_vae._augmented_classifier import counts_by_share
+
+SHIFT = 0.25
+
+
+class Shifted(BaseEstimator):
+    """A density whose rows near a row are that row and a quarter: every redraw shows."""
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.rows_, self.weights_ = np.array(X), sample_weight
+        return self
+
+    def sample_like(self, X, n_samples=1, random_state=None, *, noise=True):
+        near = np.repeat(np.asarray(X, dtype=float)[:, None], n_samples, 1)
+        return near + SHIFT + np.random.RandomState(random_state).uniform(0, 0.01, near.shape)
+
+
+class Recorder(ClassifierMixin, BaseEstimator):
+    """A classifier that keeps what it is given."""
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        self.classes_ = classes
+        calls = getattr(self, "calls_", [])
+        self.calls_ = [*calls, (np.array(X), np.array(y), np.array(sample_weight))]
+        return self
+
+    def fit(self, X, y, sample_weight=None):
+        return self.partial_fit(X, y, np.unique(y), sample_weight)
+
+    def predict(self, X):
+        self.asked_ = np.array(X)
+        return np.repeat(self.classes_[:1], len(X))
+
+
+def whole_rows(n_rows=60, n_columns=3):
+    """Rows of distinct whole numbers, so that a row and what was redrawn from it are known."""
+    X = np.arange(n_rows * n_columns, dtype=float).reshape(n_rows, n_columns)
+    return X, np.arange(n_rows) % 3
+
+
+@pytest.mark.parametrize("proportion", [0.0, 0.3, 1.0])
+def test_a_proportion_of_the_rows_is_redrawn_each_near_itself(proportion):
+    X, y = whole_rows()
+    augmented = ExemplarAugmenter(Shifted(), proportion, random_state=0).fit_transform(X, y)
+    moved = (augmented != X).any(1)
+    assert moved.sum() == round(proportion * len(X))
+    np.testing.assert_allclose(augmented[moved] - X[moved], SHIFT, atol=0.011)
+
+
+def test_transform_is_the_identity():
+    X, y = whole_rows()
+    augmenter = ExemplarAugmenter(Shifted(), random_state=0).fit(X, y)
+    np.testing.assert_array_equal(augmenter.transform(X), X)
+    frame = pd.DataFrame(X, columns=list("abc"))
+    pd.testing.assert_frame_equal(clone(augmenter).fit(frame).transform(frame), frame)
+
+
+def test_the_same_state_redraws_the_same_rows():
+    X, y = whole_rows()
+    first, again, other = (
+        ExemplarAugmenter(Shifted(), random_state=seed).fit_transform(X, y) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_rows_follow_their_own_exemplar_in_the_real_density():
+    X = load_iris().data
+    redrawn = ExemplarAugmenter(small_vae(), 1.0, random_state=0).fit_transform(X)
+    own = np.linalg.norm(redrawn - X, axis=1).mean()
+    others = np.linalg.norm(redrawn - np.roll(X, 75, axis=0), axis=1).mean()
+    assert own < 0.5 * others
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint8])
+def test_arrays_keep_their_dtype_and_integers_their_range(dtype):
+    X = np.random.default_rng(0).integers(0, 10, (50, 4)).astype(dtype)
+    augmented = ExemplarAugmenter(small_vae(), 1.0, random_state=0).fit_transform(X)
+    assert augmented.dtype == dtype and (augmented != X).any()
+    if np.issubdtype(dtype, np.integer):
+        assert augmented.min() >= X.min() and augmented.max() <= X.max()
+
+
+def mixed_frame(n_rows=40):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "length": rng.normal(size=n_rows).astype(np.float32),
+            "count": rng.integers(0, 5, n_rows),
+            "maybe": pd.array(rng.integers(0, 5, n_rows), dtype="Int64"),
+            "large": 2**60 + np.arange(n_rows),
+            "flag": rng.integers(0, 2, n_rows).astype(bool),
+            "kind": pd.Categorical(rng.choice(["a", "b"], n_rows)),
+            "name": [f"row {number}" for number in range(n_rows)],
+        },
+        index=np.arange(n_rows)[::-1],
+    )
+
+
+def test_a_frame_keeps_its_columns_dtypes_and_index():
+    frame = mixed_frame()
+    augmented = ExemplarAugmenter(Shifted(), 0.5, random_state=0).fit_transform(frame)
+    assert augmented.columns.equals(frame.columns) and augmented.index.equals(frame.index)
+    assert augmented.dtypes.equals(frame.dtypes)
+    pd.testing.assert_frame_equal(
+        augmented[["flag", "kind", "name"]], frame[["flag", "kind", "name"]]
+    )
+    moved = augmented["length"] != frame["length"]
+    assert moved.sum() == len(frame) // 2
+    pd.testing.assert_frame_equal(augmented[~moved], frame[~moved])
+
+
+def test_set_output_gives_frames_of_arrays():
+    X, _ = whole_rows()
+    augmenter = ExemplarAugmenter(Shifted(), random_state=0).set_output(transform="pandas")
+    assert list(augmenter.fit_transform(X).columns) == ["x0", "x1", "x2"]
+    assert list(augmenter.transform(X).columns) == ["x0", "x1", "x2"]
+
+
+def test_a_frozen_density_is_not_fitted_again():
+    X, y = load_iris(return_X_y=True)
+    density = small_vae(random_state=0).fit(X)
+    augmenter = ExemplarAugmenter(FrozenEstimator(density), random_state=0)
+    pipeline = make_pipeline(augmenter, LogisticRegression(max_iter=500))
+    search = GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1.0]}, cv=2).fit(X, y)
+    assert search.best_estimator_[0].density_.estimator is density
+    named = small_vae(random_state=0).fit(pd.DataFrame(X, columns=list("abcd")))
+    augmenter = ExemplarAugmenter(FrozenEstimator(named), random_state=0)
+    augmenter.fit_transform(pd.DataFrame(X, columns=list("abcd")))
+
+
+def test_a_density_for_each_class():
+    X, y = whole_rows()
+    names = np.array(["a", "b", "c"])[y]
+    augmenter = ExemplarAugmenter(Shifted(), 1.0, per_class=True, random_state=0)
+    redrawn = augmenter.fit_transform(X, names)
+    assert list(augmenter.density_) == ["a", "b", "c"]
+    for label, density in augmenter.density_.items():
+        np.testing.assert_array_equal(density.rows_, X[names == label])
+    np.testing.assert_allclose(redrawn - X, SHIFT, atol=0.011)
+    with pytest.raises(ValueError, match="per_class=True needs y"):
+        clone(augmenter).fit(X)
+    with pytest.raises(ValueError, match="frozen"):
+        frozen = FrozenEstimator(Shifted().fit(X))
+        ExemplarAugmenter(frozen, per_class=True).fit(X, y)
+
+
+def test_weights_reach_the_density():
+    X, y = whole_rows()
+    weights = np.arange(1.0, len(X) + 1)
+    augmenter = ExemplarAugmenter(Shifted(), per_class=True).fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(augmenter.density_[1].weights_, weights[y == 1])
+
+
+def test_means_for_zeros_and_ones_and_draws_for_numbers():
+    rng = np.random.default_rng(0)
+    binary = rng.integers(0, 2, (60, 5)).astype(float)
+    redrawn = ExemplarAugmenter(small_vae(), 1.0, random_state=0).fit_transform(binary)
+    assert ((redrawn > 0) & (redrawn < 1)).any()
+    redrawn = ExemplarAugmenter(small_vae(), 1.0, noise=True, random_state=0).fit_transform(binary)
+    assert set(np.unique(redrawn)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("wrap", [ExemplarAugmenter, ExemplarOverSampler])
+def test_bad_tables_leave_nothing_behind(wrap):
+    y = np.arange(20) % 2
+    words = pd.DataFrame({"word": list("ab") * 10})
+    missing = pd.DataFrame({"number": [np.nan, *range(19)]})
+    for X, reason in ((words, "no column of numbers"), (missing, "NaN")):
+        estimator = wrap(estimator=small_vae())
+        with pytest.raises(ValueError, match=reason):
+            estimator.fit(X, y)
+        assert not hasattr(estimator, "n_features_in_")
+
+
+# ------------------------------------------------------------------ leaks
+
+
+@pytest.mark.parametrize("augmented_by", ["pipeline", "classifier", "passes"])
+def test_synthetic_rows_come_from_the_training_fold_and_keep_its_labels(augmented_by):
+    X, y = whole_rows(90)
+    label_of = {tuple(row): label for row, label in zip(X, y, strict=True)}
+    augmenter = ExemplarAugmenter(Shifted(), 0.5)
+
+    class Checking(ClassifierMixin, BaseEstimator):
+        def __init__(self, takes_passes=False):
+            self.takes_passes = takes_passes
+
+        def fit(self, X, y, sample_weight=None, classes=None):
+            self.classes_, self.rows_ = np.unique(y), np.floor(X)
+            assert (self.rows_ != X).any()
+            for row, label in zip(self.rows_, y, strict=True):  # a redraw adds a quarter
+                assert label_of[tuple(row)] == label
+            return self
+
+        def predict(self, X):
+            trained_on = {tuple(row) for row in self.rows_}
+            for row in X:
+                assert tuple(row) in label_of  # as it came
+                assert tuple(row) not in trained_on
+            return np.zeros(len(X), dtype=int)
+
+    class CheckingPasses(Checking):
+        def partial_fit(self, X, y, classes=None, sample_weight=None):
+            return self.fit(X, y)
+
+    estimator = {
+        "pipeline": make_pipeline(augmenter, Checking()),
+        "classifier": AugmentedClassifier(Checking(), augmenter),
+        "passes": AugmentedClassifier(CheckingPasses(), augmenter, n_passes=2),
+    }[augmented_by]
+    scores = cross_val_score(estimator, X, y, cv=3, error_score="raise", scoring="accuracy")
+    np.testing.assert_allclose(scores, 1 / 3)
+
+
+# ------------------------------------------------------- AugmentedClassifier
+
+
+def test_every_pass_has_every_row_and_a_fresh_partner():
+    X, y = whole_rows()
+    model = AugmentedClassifier(
+        Recorder(), ExemplarAugmenter(Shifted()), n_passes=3, real_weight=0.4, random_state=0
+    ).fit(X, y)
+    partners = []
+    for rows, labels, weights in model.estimator_.calls_:
+        is_real = (rows == np.floor(rows)).all(1)
+        assert is_real.sum() == len(X) and len(rows) == 2 * len(X)
+        np.testing.assert_allclose(weights[is_real], 0.8)  # the mean is one
+        np.testing.assert_allclose(weights[~is_real], 1.2)
+        order = np.lexsort(np.floor(rows).T)
+        np.testing.assert_array_equal(labels[order], np.repeat(y, 2))
+        synthetic = rows[~is_real]
+        partners.append(synthetic[np.lexsort(np.floor(synthetic).T)])
+    assert (partners[0] != partners[1]).all() and (partners[1] != partners[2]).all()
+    model.predict(X)
+    np.testing.assert_array_equal(model.estimator_.asked_, X)
+
+
+def test_at_once_the_weights_add_up_to_those_of_the_real_rows():
+    class AtOnce(Recorder):
+        partial_fit = property()  # none
+
+        def fit(self, X, y, sample_weight=None):
+            return Recorder.partial_fit(self, X, y, np.unique(y), sample_weight)
+
+    X, y = whole_rows()
+    own = np.linspace(1, 2, len(X))
+    model = AugmentedClassifier(AtOnce(), ExemplarAugmenter(Shifted()), n_passes=4, real_weight=0.3)
+    ((rows, labels, weights),) = model.fit(X, y, own).estimator_.calls_
+    is_real = (rows == np.floor(rows)).all(1)
+    assert len(rows) == 5 * len(X)
+    np.testing.assert_allclose(weights.sum(), own.sum())
+    np.testing.assert_allclose(weights[is_real].sum(), 0.3 * own.sum())
+    np.testing.assert_array_equal(labels, np.tile(y, 5))
+
+
+@pytest.mark.parametrize(
+    "n_real, n_synthetic, share", [(100, 500, 0.4), (100, 100, 0.4), (100, 100, 0.8), (7, 7, 0.01)]
+)
+def test_counts_have_the_share_and_are_as_large_as_they_can_be(n_real, n_synthetic, share):
+    real, synthetic = counts_by_share(n_real, n_synthetic, share)
+    assert real == n_real or synthetic == n_synthetic
+    assert abs(real - share * (real + synthetic)) <= 1
+
+
+def test_a_classifier_without_weights_gets_rows_in_proportion():
+    X, y = whole_rows()
+    neighbors = KNeighborsClassifier(1)
+    model = AugmentedClassifier(neighbors, ExemplarAugmenter(Shifted()), random_state=0).fit(X, y)
+    rows = model.estimator_._fit_X
+    assert (rows == np.floor(rows)).all(1).sum() == len(X)
+    assert len(rows) == 2.5 * len(X)
+    with pytest.raises(ValueError, match="KNeighborsClassifier has no sample_weight"):
+        model.fit(X, y, np.ones(len(X)))
+
+
+@pytest.mark.parametrize("classifier", [LogisticRegression(), SGDClassifier(), GaussianNB()])
+def test_the_surface_is_the_classifier_s(classifier):
+    X, y = load_iris(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    model = AugmentedClassifier(classifier, ExemplarAugmenter(small_vae()), random_state=0)
+    for method in ("predict_proba", "predict_log_proba", "decision_function"):
+        assert hasattr(model, method) == hasattr(classifier, method)
+    model.fit(X, names)
+    assert list(model.classes_) == ["setosa", "versicolor", "virginica"]
+    assert model.score(X, names) == model.estimator_.score(X, names) > 0.8
+    for method in ("predict_proba", "decision_function"):
+        if hasattr(model, method):
+            expected = getattr(model.estimator_, method)(X)
+            np.testing.assert_array_equal(getattr(model, method)(X), expected)
+
+
+def test_one_random_state_decides_all():
+    X, y = load_iris(return_X_y=True)
+    model = AugmentedClassifier(SGDClassifier(), ExemplarAugmenter(small_vae()), n_passes=2)
+    first, again = (clone(model).set_params(random_state=0).fit(X, y) for _ in range(2))
+    np.testing.assert_array_equal(first.estimator_.coef_, again.estimator_.coef_)
+
+
+def test_frames_reach_the_classifier_as_frames():
+    frame, y = mixed_frame(), np.arange(40) % 2
+
+    class NeedsNames(Recorder):
+        def partial_fit(self, X, y, classes=None, sample_weight=None):
+            assert isinstance(X, pd.DataFrame) and X.dtypes.equals(frame.dtypes)
+            return super().partial_fit(X, y, classes, sample_weight)
+
+    AugmentedClassifier(NeedsNames(), ExemplarAugmenter(Shifted()), n_passes=1).fit(frame, y)
