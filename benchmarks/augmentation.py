@@ -6,11 +6,11 @@
 
 The protocol is the paper's: an MLP of two ReLU layers on pixels, label smoothing 0.1, stochastic
 gradient descent with momentum 0.9 from a rate of 0.1 down to a hundredth of it, minibatches of 100.
-Epochs are 60 by default, the paper's are 100. With augmentation every row of a minibatch has a synthetic partner with its label, fresh
-at every visit: a code drawn around the row's own and the decoder's mean at it; the loss is 0.4 of
-the real rows' and 0.6 of the synthetic ones'. The density is fitted once, without labels, to the
-50000 training rows. The classifier tested is the one after the last epoch; validation and test
-errors are taken once, at the end.
+Epochs are 60 by default, the paper's are 100. With augmentation every row of a minibatch has a
+synthetic partner with its label, fresh at every visit: a code drawn around the row's own and the
+decoder's mean at it; the loss is 0.4 of the real rows' and 0.6 of the synthetic ones'. The density
+is fitted once, without labels, to the 50000 training rows. The classifier tested is the one after
+the last epoch; validation and test errors are taken once, at the end.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from _models import small_vae
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_iris
 from sklearn.frozen import FrozenEstimator
@@ -316,6 +317,28 @@ def test_one_random_state_decides_all():
     model = AugmentedClassifier(SGDClassifier(), ExemplarAugmenter(small_vae()), n_passes=2)
     first, again = (clone(model).set_params(random_state=0).fit(X, y) for _ in range(2))
     np.testing.assert_array_equal(first.estimator_.coef_, again.estimator_.coef_)
+
+
+def test_metadata_is_routed_to_the_classifier():
+    class Asked(Recorder):
+        def predict(self, X, flag=None):
+            self.flag_ = flag
+            return super().predict(X)
+
+    X, y = whole_rows()
+    with config_context(enable_metadata_routing=True):
+        asked = Asked().set_predict_request(flag=True)
+        model = AugmentedClassifier(asked, ExemplarAugmenter(Shifted()), n_passes=1).fit(X, y)
+        model.predict(X, flag="seen")
+        assert model.estimator_.flag_ == "seen"
+        weighted = AugmentedClassifier(
+            LogisticRegression().set_score_request(sample_weight=False),
+            ExemplarAugmenter(Shifted()),
+        ).set_fit_request(sample_weight=True)
+        scores = cross_val_score(weighted, X, y, cv=2, params={"sample_weight": np.ones(len(X))})
+        assert scores.shape == (2,)
+    with pytest.raises(ValueError, match="enable_metadata_routing=True"):
+        model.predict(X, flag="seen")
 
 
 def test_frames_reach_the_classifier_as_frames():
