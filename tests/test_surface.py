@@ -229,3 +229,26 @@ def test_import_brings_no_numba():
     code += " if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_means_near_rows_are_what_draws_are_spread_around():
+    X = np.random.default_rng(0).normal(size=(60, 3)) @ np.diag([1.0, 5.0, 0.2])
+    # Linear, so that means of draws are known; fewer codes than columns, so that there is noise.
+    model = small_vae(n_components=1, max_iter=0).fit(X)
+    noisy = model.sample_like(X[:2], 20_000, random_state=0)
+    means = model.sample_like(X[:2], 20_000, random_state=1, noise=False)
+    expected = model.inverse_transform(model.transform(X[:2]))
+    error = noisy.std(1) / np.sqrt(20_000)
+    assert (abs(noisy.mean(1) - expected) < 5 * error).all()
+    assert (abs(means.mean(1) - expected) < 5 * error).all()
+    # The decoder's noise is what a draw has more.
+    noise = model._model.likelihood.variance.detach().numpy() * model._scaler.var_
+    np.testing.assert_allclose((noisy.var(1) - means.var(1)) / noise, 1, atol=0.1)
+
+
+def test_means_near_grey_images_are_no_draws():
+    X = np.random.default_rng(0).integers(0, 256, (40, 6))
+    model = small_vae(likelihood="logistic").fit(X)
+    draws = model.sample_like(X[:5], 3, random_state=0)
+    means = model.sample_like(X[:5], 3, random_state=0, noise=False)
+    assert (draws == np.rint(draws)).all() and (means != np.rint(means)).any()
