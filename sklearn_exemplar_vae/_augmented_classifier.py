@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import signature
 from numbers import Integral, Real
 
 import numpy as np
@@ -22,7 +23,6 @@ from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
-    has_fit_parameter,
     validate_data,
 )
 
@@ -157,17 +157,17 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             weights = None
             if sample_weight is not None:
                 weights = _check_sample_weight(sample_weight, X if not is_frame(X) else y)
-                if not has_fit_parameter(self.estimator, "sample_weight"):
+                if not takes_weights(self.estimator):
                     raise ValueError(
                         f"sample_weight is given, but {type(self.estimator).__name__} has no "
-                        "sample_weight in its fit."
+                        f"sample_weight in its {fit_method(self.estimator)}."
                     )
             random_state = check_random_state(self.random_state)
             augmenter = ExemplarAugmenter() if self.augmenter is None else self.augmenter
             self.classes_ = np.unique(y)
             self.augmenter_ = seeded(clone(augmenter), random_state).fit(X, y, weights)
             self.estimator_ = seeded(clone(self.estimator), random_state)
-            if hasattr(self.estimator_, "partial_fit"):
+            if fit_method(self.estimator_) == "partial_fit":
                 self._fit_in_passes(X, y, weights, random_state)
             else:
                 self._fit_at_once(X, y, weights, random_state)
@@ -175,11 +175,11 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _fit_in_passes(self, X, y, weights, random_state) -> None:
         n_passes = PASSES_OF_PARTIAL_FIT if self.n_passes == "auto" else self.n_passes
-        takes_weights = has_fit_parameter(self.estimator_, "sample_weight")
+        weighs = takes_weights(self.estimator_)
         for _ in range(n_passes):
-            rows, n_real = self._choose_rows(len(y), 1, takes_weights, random_state)
+            rows, n_real = self._choose_rows(len(y), 1, weighs, random_state)
             options = {}
-            if takes_weights:
+            if weighs:
                 options["sample_weight"] = self._share_weights(rows, n_real, len(y), weights)
                 # Mean one where rows have no weights: a step's size is that without partners.
                 options["sample_weight"] *= len(rows) / len(y)
@@ -192,20 +192,20 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _fit_at_once(self, X, y, weights, random_state) -> None:
         n_passes = PASSES_OF_FIT if self.n_passes == "auto" else self.n_passes
-        takes_weights = has_fit_parameter(self.estimator_, "sample_weight")
-        rows, n_real = self._choose_rows(len(y), n_passes, takes_weights, random_state)
+        weighs = takes_weights(self.estimator_)
+        rows, n_real = self._choose_rows(len(y), n_passes, weighs, random_state)
         options = {}
-        if takes_weights:
+        if weighs:
             # The sum without partners: a penalty weighs what it does without them.
             options["sample_weight"] = self._share_weights(rows, n_real, len(y), weights)
         mixed = self._with_partners(X, y, rows, n_real, random_state)
         self.estimator_.fit(mixed, y[rows], **options)
 
-    def _choose_rows(self, n_rows: int, n_partners: int, takes_weights: bool, random_state):
+    def _choose_rows(self, n_rows: int, n_partners: int, weighs: bool, random_state):
         """Indices of real rows, then of the exemplars of synthetic ones; how many are real."""
         real, exemplars = np.arange(n_rows), np.tile(np.arange(n_rows), n_partners)
         share = self.real_weight
-        if not takes_weights:
+        if not weighs:
             n_real, n_synthetic = counts_by_share(n_rows, len(exemplars), share)
             real = np.sort(random_state.choice(real, n_real, replace=False))
             chosen = random_state.choice(len(exemplars), n_synthetic, replace=False)
@@ -345,6 +345,15 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             mapping = mapping.add(caller=method, callee=method)
         router = MetadataRouter(owner=self).add_self_request(self)
         return router.add(estimator=self.estimator, method_mapping=mapping)
+
+
+def fit_method(classifier) -> str:
+    """The method that is given rows: the one that can be given them anew at every pass, if any."""
+    return "partial_fit" if hasattr(classifier, "partial_fit") else "fit"
+
+
+def takes_weights(classifier) -> bool:
+    return "sample_weight" in signature(getattr(classifier, fit_method(classifier))).parameters
 
 
 def counts_by_share(n_real: int, n_synthetic: int, share: float) -> tuple[int, int]:
