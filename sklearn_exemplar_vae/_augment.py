@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from ._all_or_nothing import all_or_nothing
+from ._number_columns import check_table
 from ._redraw import BaseRedraw
 
 
@@ -148,13 +149,13 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
         X : ndarray or DataFrame of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        return self._check_table(X, reset=False)
+        return check_table(self, X, reset=False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X, y, sample_weight):
         """The table, its labels or None, and the random state after the fit."""
         with all_or_nothing(self):
-            X = self._check_table(X, reset=True)
+            X = check_table(self, X, reset=True)
             random_state = check_random_state(self.random_state)
             labels = None
             if y is not None and self.per_class:

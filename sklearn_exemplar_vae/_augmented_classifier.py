@@ -23,12 +23,11 @@ from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
-    validate_data,
 )
 
 from ._all_or_nothing import all_or_nothing
 from ._augment import ExemplarAugmenter
-from ._number_columns import is_frame
+from ._number_columns import check_table, is_frame
 from ._redraw import seeded
 
 # What n_passes="auto" is with partial_fit, the paper's number of epochs, and with fit.
@@ -150,7 +149,7 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             classifier has no weights.
         """
         with all_or_nothing(self):
-            X = self._check_table(X, reset=True)
+            X = check_table(self, X, reset=True)
             check_classification_targets(y)
             y = column_or_1d(y, warn=True)
             check_consistent_length(X, y)
@@ -211,16 +210,14 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             chosen = random_state.choice(len(exemplars), n_synthetic, replace=False)
             exemplars = exemplars[np.sort(chosen)]
         else:  # rows of weight zero would only take time
-            real, exemplars = (
-                real[: n_rows * (share > 0)],
-                exemplars[: len(exemplars) * (share < 1)],
-            )
+            real = real if share > 0 else real[:0]
+            exemplars = exemplars if share < 1 else exemplars[:0]
         return np.concatenate([real, exemplars]), len(real)
 
     def _share_weights(self, rows: np.ndarray, n_real: int, n_rows: int, weights) -> np.ndarray:
         """Weights whose sum is that of the real rows alone, ``real_weight`` of it on them."""
         weights = np.ones(n_rows) if weights is None else weights
-        shares = np.full(len(rows), self.real_weight)
+        shares = np.full(len(rows), float(self.real_weight))
         n_synthetic = len(rows) - n_real
         shares[n_real:] = (1 - self.real_weight) * n_rows / max(n_synthetic, 1)
         return shares * weights[rows]
@@ -229,12 +226,6 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """The ``rows`` of X, those after the first ``n_real`` redrawn near themselves."""
         mixed, redrawn = _safe_indexing(X, rows), np.arange(n_real, len(rows))
         return self.augmenter_._redraw(mixed, y[rows], redrawn, random_state)
-
-    def _check_table(self, X, reset: bool):
-        if is_frame(X):
-            validate_data(self, X, skip_check_array=True, reset=reset)
-            return X
-        return validate_data(self, X, dtype="numeric", reset=reset)
 
     # ---------------------------------------------------------------- the classifier's own
 
@@ -322,7 +313,7 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _ask(self, method: str, X, params: dict, *arguments):
         check_is_fitted(self)
         _raise_for_params(params, self, method)
-        X = self._check_table(X, reset=False)
+        X = check_table(self, X, reset=False)
         routed = process_routing(self, method, **params) if params else None
         options = {} if routed is None else routed.estimator[method]
         return getattr(self.estimator_, method)(X, *arguments, **options)

@@ -6,11 +6,22 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
 
 
 def is_frame(X) -> bool:
     """Whether X is a pandas DataFrame, without importing pandas."""
     return hasattr(X, "iloc") and hasattr(X, "dtypes")
+
+
+def check_table(estimator, X, reset: bool):
+    """X as it came if a DataFrame, else as an array of numbers; its width and names checked."""
+    if not is_frame(X):
+        return validate_data(estimator, X, dtype="numeric", reset=reset)
+    validate_data(estimator, X, skip_check_array=True, reset=reset)
+    if len(X) == 0:
+        raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}).")
+    return X
 
 
 class NumberColumns(NamedTuple):

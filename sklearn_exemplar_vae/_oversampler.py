@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from ._all_or_nothing import all_or_nothing
+from ._number_columns import check_table
 from ._redraw import BaseRedraw
 from ._sampling_strategy import STRATEGIES, rows_to_add
 
@@ -175,7 +176,7 @@ class ExemplarOverSampler(BaseRedraw):
     def _fit(self, X, y, sample_weight):
         """The table, a label for every row, and the random state after the fit."""
         with all_or_nothing(self):
-            X = self._check_table(X, reset=True)
+            X = check_table(self, X, reset=True)
             labels = class_labels(y)
             check_consistent_length(X, labels)
             self.sampling_strategy_ = rows_to_add(self.sampling_strategy, labels)

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight
 
 from ._exemplar_vae import ExemplarVAE
 from ._number_columns import NumberColumns, is_frame
@@ -36,15 +36,6 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
         "noise": ["boolean", StrOptions({"auto"})],
         "random_state": ["random_state"],
     }
-
-    def _check_table(self, X, reset: bool):
-        """X as it came if a DataFrame, else as an array of numbers; its width and names checked."""
-        if not is_frame(X):
-            return validate_data(self, X, dtype="numeric", reset=reset)
-        validate_data(self, X, skip_check_array=True, reset=reset)
-        if len(X) == 0:
-            raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}).")
-        return X
 
     def _fit_density(self, X, labels, sample_weight, random_state) -> None:
         """Set ``density_`` from a checked table; ``labels`` (n,) matter if ``per_class``."""

@@ -275,6 +275,20 @@ def test_at_once_the_weights_add_up_to_those_of_the_real_rows():
     np.testing.assert_array_equal(labels, np.tile(y, 5))
 
 
+@pytest.mark.parametrize("real_weight", [0, 1])  # integers: no share may be rounded
+@pytest.mark.parametrize("classifier", [LogisticRegression(), SGDClassifier()])
+def test_only_synthetic_or_only_real_rows(real_weight, classifier):
+    X, y = load_iris(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    augmenter = ExemplarAugmenter(small_vae())
+    model = AugmentedClassifier(
+        classifier, augmenter, n_passes=3, real_weight=real_weight, random_state=0
+    )
+    assert model.fit(X, y).score(X, y) > 0.8
+    if real_weight == 1 and isinstance(classifier, LogisticRegression):
+        np.testing.assert_array_equal(model.estimator_.coef_, clone(classifier).fit(X, y).coef_)
+
+
 @pytest.mark.parametrize(
     "n_real, n_synthetic, share", [(100, 500, 0.4), (100, 100, 0.4), (100, 100, 0.8), (7, 7, 0.01)]
 )
