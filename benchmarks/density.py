@@ -42,16 +42,12 @@ from _machine import describe, markdown_table, peak_memory
 from sklearn_exemplar_vae._plan import plan_exemplars
 from sklearn_exemplar_vae.datasets import load_fashion_mnist, load_mnist, load_omniglot
 from sklearn_exemplar_vae.engine.devices import choose_autocast, choose_device
+from sklearn_exemplar_vae.engine.importance import importance_noise
 from sklearn_exemplar_vae.engine.model import build_model
 from sklearn_exemplar_vae.engine.networks import NETWORKS
 from sklearn_exemplar_vae.engine.priors import Exemplars
 from sklearn_exemplar_vae.engine.refit import refit_bandwidth
-from sklearn_exemplar_vae.engine.scoring import (
-    encode,
-    evidence_lower_bound,
-    importance_noise,
-    log_density,
-)
+from sklearn_exemplar_vae.engine.scoring import encode, evidence_lower_bound, log_density
 from sklearn_exemplar_vae.engine.training import Schedule, train
 from sklearn_exemplar_vae.engine.training_rows import TrainingRows
 
@@ -215,7 +211,7 @@ def run(cell: Cell, arguments) -> dict:
     memory = peak_memory()
     rows = torch.randperm(len(images.test), generator=torch.Generator().manual_seed(0))
     rows = images.test[rows[: arguments.test_rows].to(images.test.device)]
-    noise = importance_noise(arguments.n_samples, model.network.n_noise, seed=0)
+    noise = importance_noise(arguments.n_samples, model.n_noise, seed=0)
     start = time.perf_counter()
     scores = log_density(model, rows, as_exemplars(model, images), noise)
     return {

@@ -40,8 +40,8 @@ from sklearn.neighbors import KernelDensity
 
 from sklearn_exemplar_vae import ExemplarVAE
 from sklearn_exemplar_vae.datasets import load_mnist
+from sklearn_exemplar_vae.engine.importance import importance_noise
 from sklearn_exemplar_vae.engine.priors import PosteriorProposal, log_mixture_density
-from sklearn_exemplar_vae.engine.scoring import importance_noise
 
 N_SAMPLES = 100
 BANDWIDTHS = (0.2, 0.3, 0.4, 0.5, 0.6)
@@ -80,7 +80,7 @@ def plain_scores(model: ExemplarVAE, rows: np.ndarray, from_posterior: bool) -> 
         log_likelihood = engine.likelihood.log_prob(engine.network.decode(codes), row)
         log_weights = log_likelihood + log_prior - log_proposal
         scores.append(torch.logsumexp(log_weights, 0) - np.log(N_SAMPLES))
-    return torch.stack(scores).double().numpy() + model._log_jacobian()
+    return torch.stack(scores).double().numpy() + model._scaling.log_jacobian(rows)
 
 
 def seconds(function, *arguments):

@@ -1,16 +1,18 @@
-"""Held-out log-density on tables: ExemplarVAE beside KernelDensity and GaussianMixture.
+"""Held-out log-density on tables: ExemplarFlow and ExemplarVAE beside other densities.
 
-    python benchmarks/tabular.py --data ../shared/data
+    python benchmarks/tabular.py --data ../shared/data --results tabular.joblib
+    python benchmarks/tabular.py --data ../shared/data --results tabular.joblib --noise 0.05
 
-`--data` is a folder with the UCI tables as uci/*.txt.gz; without it the three tables that come with
-scikit-learn are used.
+`--data` is a folder with the UCI tables as uci/*.txt.gz; without it the tables that come with
+scikit-learn and the two synthetic ones are used.
 
 Data. Exact duplicate rows are dropped, so that none is in both train and test. A density over a
 rounded column is unbounded, so columns with repeated values get uniform noise of one step, the
-smallest gap between two values, the same noise for all estimators. 80/20 splits.
+smallest gap between two values; with `--noise` instead every column gets Gaussian noise of that
+share of its standard deviation. The noise is the same for all estimators. 80/20 splits.
 
-Estimators. `ExemplarVAE()` with its defaults, `KernelDensity` with its bandwidth by grid search and
-`GaussianMixture` with its components by BIC; see `_rivals.py`. Seconds are of one thread.
+Estimators. See `_rivals.py`. Each has one thread, and two run side by side. What is done is kept in
+`--results` and not done again.
 """
 
 from __future__ import annotations
@@ -20,78 +22,36 @@ import time
 import warnings
 from pathlib import Path
 
+import joblib
 import numpy as np
 from _machine import describe, markdown_table
-from _rivals import ESTIMATORS
+from _rivals import DEFAULT_ESTIMATORS, ESTIMATORS
+from _tables import SYNTHETIC, TABLES, UCI, load, prepare
 from joblib import Parallel, delayed, parallel_config
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-UCI = {
-    "protein": ("protein-tertiary-structure", slice(None)),
-    "power-plant": ("power-plant", slice(None)),
-    "wine": ("wine-quality-red", slice(11)),  # the twelfth is a grade, an integer
-}
-BUNDLED = {
-    "breast_cancer": lambda: load_breast_cancer().data,
-    "digits": lambda: load_digits().data,
-    "diabetes": lambda: load_diabetes(scaled=False).data,
-}
 
-
-def load(name: str, folder: Path | None) -> np.ndarray:
-    """Rows of a table, without duplicates."""
-    if name in UCI:
-        file, columns = UCI[name]
-        rows = np.loadtxt(folder / "uci" / f"{file}.txt.gz")[:, columns]
-    else:
-        rows = BUNDLED[name]()
-    return np.unique(rows, axis=0)
-
-
-def dequantise(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add uniform noise of one step to every column in which values repeat."""
-    noisy = rows.astype(float)
-    for column in range(rows.shape[1]):
-        values = np.unique(rows[:, column])
-        if len(values) < 0.9 * len(rows):
-            step = np.diff(values).min() if len(values) > 1 else 1.0
-            noisy[:, column] += rng.uniform(0, step, len(rows))
-    return noisy
-
-
-def compare_on_split(name: str, folder: Path | None, split: int) -> dict[str, tuple]:
-    """(log-densities of the test rows, seconds of fit and score) of every estimator."""
+def run(name: str, noise: float, split: int, estimator: str, folder: Path | None) -> dict:
+    """Log-densities of the test rows, and seconds of fit and of score."""
     warnings.simplefilter("ignore", ConvergenceWarning)
-    rows = dequantise(load(name, folder), np.random.default_rng(split))
+    rows, scale = prepare(name, folder, noise, split)
     train, test = train_test_split(rows, test_size=0.2, random_state=split)
-    results = {}
-    for estimator, fit in ESTIMATORS.items():
-        start = time.perf_counter()
-        scores = fit(train, split).score_samples(test)
-        results[estimator] = scores, time.perf_counter() - start
-    means = ", ".join(f"{e} {scores.mean():.3f}" for e, (scores, _) in results.items())
-    print(f"{name} split {split}: {means}", flush=True)
-    return results
+    if estimator == TRUTH:
+        return {"scores": SYNTHETIC[name].score_samples(test, scale), "fit": 0.0, "score": 0.0}
+    start = time.perf_counter()
+    density = ESTIMATORS[estimator](train, split)
+    fitted = time.perf_counter()
+    scores = density.score_samples(test)
+    seconds = {"fit": fitted - start, "score": time.perf_counter() - fitted}
+    print(
+        f"{name}, noise {noise}, split {split}: {estimator} {scores.mean():.3f}, {seconds}",
+        flush=True,
+    )
+    return {"scores": scores, **seconds}
 
 
-def table_row(name: str, folder: Path | None, splits: list[dict[str, tuple]]) -> list[str]:
-    """One row of the table, from the results of all splits."""
-    raw = load(name, folder)
-    means = {e: [results[e][0].mean() for results in splits] for e in ESTIMATORS}
-    seconds = {e: np.mean([results[e][1] for results in splits]) for e in ESTIMATORS}
-    gains = [results["ExemplarVAE"][0] - results["KernelDensity"][0] for results in splits]
-    margins = [mean_and_error(gain) for gain in gains]
-    never_worse = sum(gain >= -error for gain, error in margins)
-    smallest, its_error = min(margins)
-    return [
-        f"{name} ({len(raw)} × {raw.shape[1]})",
-        *("{:.2f} ± {:.2f}".format(*mean_and_error(means[e])) for e in ESTIMATORS),
-        f"{smallest:+.3f} ± {its_error:.3f}",
-        f"{never_worse} of {len(splits)}",
-        " / ".join(f"{seconds[e]:.1f}" for e in ESTIMATORS),
-    ]
+TRUTH = "truth"
 
 
 def mean_and_error(values) -> tuple[float, float]:
@@ -99,31 +59,91 @@ def mean_and_error(values) -> tuple[float, float]:
     return np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
 
 
+def table_row(name: str, folder: Path | None, results: dict, estimators: list[str]) -> list[str]:
+    """One row of the table; ``results`` by estimator, one for each split."""
+    raw = load(name, folder)
+    cells = {}
+    for estimator in estimators:
+        means = [result["scores"].mean() for result in results.get(estimator, [])]
+        cells[estimator] = mean_and_error(means) if len(means) > 1 else (*means, np.nan)[:2]
+    rivals = [e for e in estimators if e != TRUTH and results.get(e)]
+    best, error = max(cells[e] for e in rivals)
+    texts = []
+    for estimator in estimators:
+        if not results.get(estimator):
+            texts.append("")
+            continue
+        mean, own_error = cells[estimator]
+        text = f"{mean:.2f} ± {own_error:.2f}" if own_error == own_error else f"{mean:.2f}"
+        is_best = estimator != TRUTH and mean >= best - (0 if error != error else error)
+        texts.append(f"**{text}**" if is_best else text)
+    return [f"{name} ({len(raw)} × {raw.shape[1]})", *texts]
+
+
+def gain_row(name: str, results: dict, ours: str) -> list[str]:
+    """How ``ours`` compares with KernelDensity on the same rows, split by split."""
+    gains = [
+        mean_and_error(one["scores"] - other["scores"])
+        for one, other in zip(results[ours], results["KernelDensity"], strict=True)
+    ]
+    smallest, error = min(gains)
+    never_worse = sum(gain >= -error for gain, error in gains)
+    return [name, ours, f"{smallest:+.3f} ± {error:.3f}", f"{never_worse} of {len(gains)}"]
+
+
+def seconds_row(name: str, results: dict, estimators: list[str]) -> list[str]:
+    texts = []
+    for estimator in estimators:
+        own = results.get(estimator, [])
+        fit, score = (np.mean([result[part] for result in own]) for part in ("fit", "score"))
+        texts.append(f"{fit:.1f} / {score:.2f}" if own else "")
+    return [name, *texts]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with uci/*.txt.gz")
     parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--sets", nargs="+", choices=[*UCI, *BUNDLED])
-    parser.add_argument("--jobs", type=int, default=2, help="splits side by side, one thread each")
+    parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--sets", nargs="+", choices=TABLES)
+    parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=DEFAULT_ESTIMATORS)
+    parser.add_argument("--jobs", type=int, default=2, help="fits side by side, one thread each")
+    parser.add_argument("--results", type=Path, help="file to go on from and to write into")
     arguments = parser.parse_args()
-    names = arguments.sets or ([*UCI] if arguments.data else []) + [*BUNDLED]
-    tasks = [(name, arguments.data, split) for name in names for split in range(arguments.splits)]
-    with parallel_config("loky", inner_max_num_threads=1):
-        results = Parallel(arguments.jobs)(delayed(compare_on_split)(*task) for task in tasks)
-    rows = [
-        table_row(
-            name, arguments.data, [r for t, r in zip(tasks, results, strict=True) if t[0] == name]
-        )
+    names = arguments.sets or [name for name in TABLES if arguments.data or name not in UCI]
+    done = {}
+    if arguments.results is not None and arguments.results.exists():
+        done = joblib.load(arguments.results)
+    tasks = [
+        (name, arguments.noise, split, estimator)
         for name in names
+        for split in range(arguments.splits)
+        for estimator in arguments.estimators + ([TRUTH] if name in SYNTHETIC else [])
     ]
-    header = [
-        "table",
-        *ESTIMATORS,
-        "smallest gain over KDE",
-        "splits not below KDE - 1 s.e.",
-        "seconds " + " / ".join(ESTIMATORS),
-    ]
-    print(f"\n{describe()}\n\n{markdown_table(header, rows)}")
+    missing = [task for task in tasks if task not in done]
+    with parallel_config("loky", inner_max_num_threads=1):
+        parallel = Parallel(arguments.jobs, return_as="generator")
+        results = parallel(delayed(run)(*task, arguments.data) for task in missing)
+        for task, result in zip(missing, results, strict=True):
+            done[task] = result
+            if arguments.results is not None:
+                joblib.dump(done, arguments.results)
+    by_name = {name: {} for name in names}
+    for (name, noise, split, estimator), result in done.items():
+        if name in by_name and noise == arguments.noise and split < arguments.splits:
+            by_name[name].setdefault(estimator, []).append(result)
+    columns = [e for e in [*ESTIMATORS, TRUTH] if any(e in by_name[name] for name in names)]
+    print(f"\n{describe()}\n")
+    rows = [table_row(name, arguments.data, by_name[name], columns) for name in names]
+    print(markdown_table(["table", *columns], rows))
+    ours = [e for e in ("ExemplarFlow", "ExemplarVAE") if e in columns]
+    if "KernelDensity" in columns:
+        header = ["table", "", "smallest gain over KernelDensity", "splits not below it - 1 s.e."]
+        rows = [gain_row(name, by_name[name], e) for name in names for e in ours]
+        print(f"\n{markdown_table(header, rows)}")
+    rivals = [e for e in columns if e != TRUTH]
+    rows = [seconds_row(name, by_name[name], rivals) for name in names]
+    print(f"\n{markdown_table(['seconds, fit / score', *rivals], rows)}")
 
 
 if __name__ == "__main__":

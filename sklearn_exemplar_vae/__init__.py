@@ -2,6 +2,7 @@
 
 from ._augment import ExemplarAugmenter
 from ._augmented_classifier import AugmentedClassifier
+from ._exemplar_flow import ExemplarFlow
 from ._exemplar_vae import ExemplarVAE
 from ._oversampler import ExemplarOverSampler
 from ._version import __version__
@@ -9,6 +10,7 @@ from ._version import __version__
 __all__ = [
     "AugmentedClassifier",
     "ExemplarAugmenter",
+    "ExemplarFlow",
     "ExemplarOverSampler",
     "ExemplarVAE",
     "__version__",

@@ -1,7 +1,7 @@
-"""What every exemplar density shares: scaling, scores, samples, retrieval, persistence.
+"""What every fitted exemplar density does: scores, samples, codes, retrieval, persistence.
 
-A row travels one way: validate, scale, encode, score or sample, unscale. A subclass supplies `fit`,
-which ends in `_keep_exemplars`.
+A row travels one way: validate, scale, encode, score or sample, unscale. How a density comes to be
+fitted is in `_fitting`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from sklearn.base import (
     DensityMixin,
     TransformerMixin,
 )
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -26,7 +25,6 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ._rows import (
     FLOAT_DTYPES,
     ROWS_AT_A_TIME,
-    GreyLevels,
     float_dtype,
     input_dtypes,
     over_draws,
@@ -35,10 +33,12 @@ from ._rows import (
 )
 from .engine.cells import Cells
 from .engine.devices import choose_device
+from .engine.flow import FlowModel
+from .engine.importance import ImportanceNoise, importance_noise
 from .engine.model import ExemplarModel
 from .engine.priors import Exemplars
 from .engine.retrieval import ApproximateRetrieval, ExactRetrieval, leave_self_out
-from .engine.scoring import encode, importance_noise, log_density
+from .engine.scoring import encode, log_density
 
 # Neighbours of an exemplar that an approximate index keeps: pynndescent's own default.
 INDEX_NEIGHBORS = 30
@@ -49,8 +49,8 @@ class BaseExemplarDensity(
 ):
     """A density over rows whose state is a model and the codes of its exemplars.
 
-    A subclass's fit sets ``_model``, an `ExemplarModel` of float32 weights; ``_scaler``, a fitted
-    StandardScaler, GreyLevels or None; ``_score_seed``; ``device_``; ``n_components_``.
+    Fit sets ``_model``, an `ExemplarModel` or a `FlowModel` of float32 weights; ``_scaling``, see
+    the module of that name; ``_score_seed``; ``device_``; ``n_components_``.
     `_keep_exemplars` sets ``_exemplars``, codes and log-weights in the dtype of the X of fit;
     ``_exemplar_rows``, for every exemplar its row in the X of fit (and of `extend_exemplars` after
     that).
@@ -66,9 +66,9 @@ class BaseExemplarDensity(
     def score_samples(self, X):
         """Compute the log-density of each row under the model.
 
-        An importance-weighted estimate with ``n_importance_samples`` samples (Burda et al. 2016),
-        in expectation a lower bound that rises with their number. The noise is drawn from a seed
-        kept at fit and shared by all rows: a row's score is always the same, whatever its company.
+        A row's score is always the same, whatever its company: that of `ExemplarFlow` is exact,
+        and the noise that `ExemplarVAE` estimates it with is drawn from a seed kept at fit and
+        shared by all rows (see its ``n_importance_samples``).
 
         Parameters
         ----------
@@ -84,10 +84,10 @@ class BaseExemplarDensity(
         Raises
         ------
         ValueError
-            If X has another number of columns than in fit, or values the likelihood cannot have.
+            If X has another number of columns than in fit, or values it cannot have.
         """
-        X = self._check_rows(X)
-        for name in ("n_importance_samples", "rtol"):  # they may have been set after fit
+        X = self._check_rows(X, is_scored=True)
+        for name in self._changeable:
             self._check(name, getattr(self, name), self._parameter_constraints[name])
         cells = None
         if self.rtol > 0 and self._model.prior.needs_exemplars:
@@ -98,11 +98,14 @@ class BaseExemplarDensity(
 
     def _score_part(self, X, cells: Cells | None) -> np.ndarray:
         model, exemplars = self._model_as(float_dtype(X))
-        n_noise = model.network.n_noise
-        noise = importance_noise(self.n_importance_samples, n_noise, self._score_seed)
         exemplars = exemplars if cells is None else cells
+        noise = self._score_noise(model)
         log_densities = log_density(model, self._to_model(X), exemplars, noise, self.rtol)
-        return log_densities.cpu().numpy() + self._log_jacobian()
+        return log_densities.cpu().numpy() + self._scaling.log_jacobian(X)
+
+    def _score_noise(self, model) -> ImportanceNoise:
+        """The noise that scores are estimated with; an exact one needs none of it."""
+        return importance_noise(1, model.n_noise, self._score_seed)
 
     def score(self, X, y=None):
         """Compute the total log-likelihood of rows, as `KernelDensity` does.
@@ -155,7 +158,8 @@ class BaseExemplarDensity(
         random_state : int, RandomState instance or None, default=None
         noise : bool, default=True
             Whether a row is drawn from p(x | z), or is its mean at the code z drawn: for images the
-            picture without its grain, which is what the paper augments with.
+            picture without its grain, which is what the paper augments with. A flow has but the
+            noise of the code.
 
         Returns
         -------
@@ -181,7 +185,7 @@ class BaseExemplarDensity(
     # -------------------------------------------------------------------- codes
 
     def transform(self, X):
-        """Encode rows: the mean of q(z | x).
+        """Encode rows: the mean of q(z | x), or for a flow f(x).
 
         Parameters
         ----------
@@ -196,7 +200,7 @@ class BaseExemplarDensity(
         return self._encode(X).cpu().numpy()
 
     def inverse_transform(self, X):
-        """Decode codes: the mean of p(x | z).
+        """Decode codes: the mean of p(x | z), or for a flow the row that has the code.
 
         With two levels of codes, along the mean of the lower one; with grey levels the centre of
         the logistic distribution, which is no integer.
@@ -226,8 +230,8 @@ class BaseExemplarDensity(
         rows = np.empty((len(codes), self.n_features_in_), dtype=codes.dtype)
         for part in gen_batches(len(codes), ROWS_AT_A_TIME):
             with torch.no_grad():
-                outputs = model.network.decode(self._to_device(codes[part]))
-                rows[part] = self._unscale(model.likelihood.mean(outputs).cpu().numpy())
+                decoded = model.decode(self._to_device(codes[part])).cpu().numpy()
+                rows[part] = self._scaling.inverse_transform(decoded, is_drawn=False)
         return rows
 
     def kneighbors(self, X=None, n_neighbors=5, return_distance=True):
@@ -285,8 +289,10 @@ class BaseExemplarDensity(
         -------
         self : object
         """
+        is_stored = isinstance(X, np.memmap)
         X = self._check_rows(X)
         weights = self._check_weights(sample_weight, X)
+        X = self._dequantised(X, self._score_seed + self._n_rows_seen, is_stored)
         kept = np.flatnonzero(weights > 0)
         rows = self._n_rows_seen + kept
         self._n_rows_seen += len(X)
@@ -318,8 +324,14 @@ class BaseExemplarDensity(
             raise ValueError("sample_weight is zero for every row, so there is no exemplar.")
         return weights
 
-    def _check_domain(self, X) -> None:
-        """Raise a ValueError if X holds values the density cannot have."""
+    _changeable: tuple[str, ...] = ("rtol",)  # parameters of scores, which may be set after fit
+
+    def _check_domain(self, X, is_scored: bool = False) -> None:
+        """Raise a ValueError if X holds values that the density, or scores of it, cannot have."""
+
+    def _dequantised(self, X: np.ndarray, seed: int, is_stored: bool) -> np.ndarray:
+        """Rows that are to be exemplars, with noise where their columns are steps."""
+        return X
 
     def _make_exemplars(self, X, weights, dtype: torch.dtype) -> Exemplars:
         codes = self._encode(X).to(dtype)
@@ -350,10 +362,10 @@ class BaseExemplarDensity(
 
     # ---------------------------------------------------------------- the way of a row
 
-    def _check_rows(self, X) -> np.ndarray:
+    def _check_rows(self, X, is_scored: bool = False) -> np.ndarray:
         check_is_fitted(self)
         X = validate_data(self, X, dtype=input_dtypes(X), reset=False)
-        self._check_domain(X)
+        self._check_domain(X, is_scored)
         return X
 
     def _to_device(self, array: np.ndarray) -> torch.Tensor:
@@ -362,29 +374,11 @@ class BaseExemplarDensity(
 
     def _to_model(self, X: np.ndarray) -> torch.Tensor:
         """Scaled rows on the device, in the dtype of X if that is a float's."""
-        return self._to_device(self._scale(X).astype(float_dtype(X), copy=False))
-
-    def _scale(self, X: np.ndarray) -> np.ndarray:
-        if self._scaler is None:
-            return X
-        return (X - self._scaler.mean_) / self._scaler.scale_
-
-    def _unscale(self, rows: np.ndarray) -> np.ndarray:
-        if self._scaler is None:
-            return rows
-        return rows * self._scaler.scale_ + self._scaler.mean_
+        return self._to_device(self._scaling.transform(X).astype(float_dtype(X), copy=False))
 
     def _from_model(self, rows: torch.Tensor, is_drawn: bool = True) -> np.ndarray:
-        rows = self._unscale(rows.cpu().numpy().astype(np.float64))
-        if isinstance(self._scaler, GreyLevels) and is_drawn:
-            rows = np.rint(rows)
-        return rows.astype(self._dtype())
-
-    def _log_jacobian(self) -> float:
-        """log |d standardised / d X|: what makes log-densities the user's. Masses need none."""
-        if not isinstance(self._scaler, StandardScaler):
-            return 0.0
-        return -float(np.log(self._scaler.scale_).sum())
+        rows = rows.cpu().numpy().astype(np.float64)
+        return self._scaling.inverse_transform(rows, is_drawn).astype(self._dtype())
 
     def _encode(self, X: np.ndarray) -> torch.Tensor:
         return torch.cat(over_rows(self._encode_part, X))
@@ -399,7 +393,7 @@ class BaseExemplarDensity(
         """That of the X of fit, in which exemplars are kept and samples returned."""
         return np.dtype(str(self._exemplars.codes.dtype).removeprefix("torch."))
 
-    def _model_as(self, dtype) -> tuple[ExemplarModel, Exemplars]:
+    def _model_as(self, dtype) -> tuple[ExemplarModel | FlowModel, Exemplars]:
         """Model and exemplars for arithmetic in the dtype of the rows asked about."""
         dtype = torch_dtype(dtype)
         exemplars = Exemplars(*(tensor.to(dtype) for tensor in self._exemplars))

@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
 
-from ._all_or_nothing import all_or_nothing
-from ._base import BaseExemplarDensity
+from ._fitting import BaseTrainedDensity
 from ._plan import (
     check_grey_levels,
     check_image_shape,
     check_layer_sizes,
     check_unit_interval,
     choose_n_components,
-    held_out_rows,
     holds_only_zeros_and_ones,
     plan_exemplars,
 )
-from ._rows import GreyLevels, column_means, fit_scaler, input_dtypes, rows_to_start_from
-from .engine.devices import choose_autocast, choose_device
-from .engine.early_stopping import Stopping, fit
+from ._rows import column_means
+from ._scaling import GreyLevels, Standardised, Unscaled
+from .engine.devices import choose_autocast
+from .engine.importance import importance_noise
 from .engine.kde_start import kernel_start, principal_component_start
-from .engine.leave_one_out import duplicate_groups
 from .engine.model import LIKELIHOODS, PRIORS, ExemplarModel, build_model
 from .engine.networks import NETWORKS
-from .engine.training import Schedule
-from .engine.training_rows import StoredRows, TrainingRows
-from .engine.workers import current_workers
 
 # Epochs of KL warm-up for a network that starts from nothing.
 DEFAULT_KL_WARMUP = 3
 # The kernel density estimate of more columns would take long to make, and gigabytes for its maps.
 MAX_FLOOR_COMPONENTS = 2000
-# Twice the decoder's floor: a kernel of less could not be split between code and row.
-MIN_BANDWIDTH = 2e-3
-# Of the largest weight: what is below would be zero in single precision.
-NEGLIGIBLE_WEIGHT = 1e-30
 
 
-class ExemplarVAE(BaseExemplarDensity):
+class ExemplarVAE(BaseTrainedDensity):
     r"""Kernel density estimation with a kernel learned by a neural network.
 
     The density is a mixture over the stored rows (exemplars) x_n,
@@ -223,6 +209,7 @@ class ExemplarVAE(BaseExemplarDensity):
     """
 
     _parameter_constraints: dict = {
+        **BaseTrainedDensity._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "architecture": [StrOptions(set(NETWORKS))],
         "prior": [StrOptions(set(PRIORS))],
@@ -230,34 +217,11 @@ class ExemplarVAE(BaseExemplarDensity):
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "image_shape": ["array-like", None],
         "n_pseudo_inputs": [Interval(Integral, 1, None, closed="left")],
-        "n_exemplars": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto", "batch"}),
-            None,
-        ],
-        "n_neighbors": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
-        "retrieval": [StrOptions({"auto", "exact", "pynndescent"})],
-        "leave_one_out": ["boolean"],
-        "bandwidth": [
-            Interval(Real, MIN_BANDWIDTH, None, closed="left"),
-            StrOptions({"loo", "scott", "silverman"}),
-        ],
         "kl_warmup": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
-        "rtol": [Interval(Real, 0, 1, closed="left")],
-        "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "device": [str],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
     }
+    _changeable = ("n_importance_samples", "rtol")
 
     def __init__(
         self,
@@ -318,76 +282,6 @@ class ExemplarVAE(BaseExemplarDensity):
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, X, y=None, sample_weight=None):
-        """Fit the density to rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            At least two rows. Of any scale where columns are continuous; in [0, 1] for the
-            bernoulli likelihood, integers from 0 to 255 for the logistic one. A `numpy.memmap`, of
-            floats or integers, is read as it is needed and never copied whole, so that it may be
-            larger than memory.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weights of the rows, as exemplars and in the objective. Rows of weight zero, or below
-            1e-30 of the largest, are dropped.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        ValueError
-            If a parameter or X is out of its range; the estimator is then left as it was.
-        FloatingPointError
-            If training diverged in its first epoch and there was no density estimate to keep.
-        """
-        with all_or_nothing(self):
-            self._validate_params()
-            goes_on = self.warm_start and hasattr(self, "_model")
-            is_stored = isinstance(X, np.memmap)
-            X = validate_data(
-                self, X, dtype=input_dtypes(X), ensure_min_samples=2, reset=not goes_on
-            )
-            weights = self._check_weights(sample_weight, X)
-            n_rows, kept = len(X), np.flatnonzero(weights > NEGLIGIBLE_WEIGHT * weights.max())
-            if len(kept) < n_rows:
-                X, weights = X[kept], weights[kept]
-            # One draw from the random state: a RandomState used in two fits gives two fits.
-            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-            self.device_ = str(choose_device(self.device))
-            seed = int(current_workers().agree(torch.tensor(seed, device=self.device_)))
-            generator = torch.Generator().manual_seed(seed)
-            self._structure(X.shape[1])  # raises where parameters and X do not agree
-            groups = duplicate_groups(X)
-            if not goes_on:
-                self._split_seed = seed
-            held_out = None
-            # Of its own seed, so that a warm start holds out the rows that it has not trained on.
-            splitter = torch.Generator().manual_seed(self._split_seed)
-            if self.early_stopping:
-                held_out = held_out_rows(groups, self.validation_fraction, splitter)
-            if goes_on:
-                self._check_warm_start()
-                self._check_domain(X)
-                # A copy: training writes into it, and a failed fit must leave the old one.
-                self._model = copy.deepcopy(self._model).to(self.device_)
-                if self.likelihood_ == "bernoulli":
-                    self._model.likelihood.binary = holds_only_zeros_and_ones(X)
-                floor = self._model
-            else:
-                floor = self._start(X, weights, groups, held_out, generator, is_stored)
-            self._train(X, weights, groups, held_out, splitter, generator, floor, is_stored)
-            self._score_seed = seed
-            self._keep_exemplars(X, weights, kept, n_rows)
-            vars(self).pop("bandwidth_", None)  # of a fit before this one
-            if self.prior == "exemplar":
-                self.bandwidth_ = self._model.prior.log_bandwidth.exp().item()
-        return self
-
     def _start(self, X, weights, groups, held_out, generator, is_stored) -> ExemplarModel | None:
         """Make the untrained model; the density estimate to keep unless training beats it.
 
@@ -405,18 +299,13 @@ class ExemplarVAE(BaseExemplarDensity):
         n_features, is_continuous = X.shape[1], likelihood == "gaussian"
         has_start = is_continuous and self.architecture == "mlp" and self.prior != "vamp"
         n_components = choose_n_components(self.n_components, *X.shape, has_start)
-        self._scaler = chosen = pseudo_inputs = None
-        if likelihood == "logistic":
-            self._scaler = GreyLevels()
+        chosen = pseudo_inputs = None
         if is_continuous:
-            self._scaler = fit_scaler(X, weights)
+            self._scaling = Standardised.fitted(X, weights)
+        else:
+            self._scaling = GreyLevels() if likelihood == "logistic" else Unscaled()
         if has_start:
-            rows = rows_to_start_from(X, generator)
-            chosen = (
-                self._to_model(X[rows].astype(np.float64)).cpu(),
-                torch.from_numpy(weights[rows]),
-                torch.from_numpy(groups[rows]),
-            )
+            chosen = self._rows_to_start_from(X, weights, groups, generator)
         if self.prior == "vamp":
             # Not rows held out: they are to judge a prior that does not know them.
             eligible = np.ones(len(X), dtype=bool) if held_out is None else ~held_out
@@ -424,7 +313,9 @@ class ExemplarVAE(BaseExemplarDensity):
             n_chosen = min(self.n_pseudo_inputs, int(eligible.sum()))
             rows = torch.multinomial(shares, n_chosen, generator=generator)
             pseudo_inputs = self._to_model(X[rows.sort().values.numpy()]).float().cpu()
-        row_mean = torch.from_numpy(self._scale(column_means(X, weights)[None])[0]).float()
+        row_mean = torch.from_numpy(
+            self._scaling.transform(column_means(X, weights)[None])[0]
+        ).float()
         untrained = partial(
             self._untrained,
             chosen,
@@ -465,94 +356,37 @@ class ExemplarVAE(BaseExemplarDensity):
         )
         return model.to(self.device_)
 
-    def _train(self, X, weights, groups, held_out, splitter, generator, floor, is_stored) -> None:
-        device = torch.device(self.device_)
-        if is_stored:
-            rows = StoredRows(X, self._scaler, device)
-        else:
-            rows = self._to_model(X).float()
-        # Mean one, so that a step size means the same for all scales of weights.
-        data = TrainingRows(
-            rows,
-            torch.tensor(weights / weights.mean(), dtype=torch.float32, device=device),
-            torch.tensor(groups, device=device),
-        )
-        stopping = None
-        if held_out is not None:
-            # In random order: the first of them choose the bandwidth.
-            chosen = torch.from_numpy(np.flatnonzero(held_out))
-            chosen = chosen[torch.randperm(len(chosen), generator=splitter)].to(device)
-            stopping = Stopping(
-                rows=rows[chosen],
-                weights=data.weights[chosen],
-                patience=self.n_iter_no_change,
-                tolerance=self.tol,
-                seed=generator.initial_seed(),
-            )
-            data = data.select(torch.tensor(~held_out, device=device))
-        # With too few rows to hold some out, no gain over a density estimate could be shown.
-        unjudged = self.early_stopping and stopping is None and floor is not None
+    def _score_noise(self, model):
+        return importance_noise(self.n_importance_samples, model.n_noise, self._score_seed)
+
+    def _training_settings(self, n_rows, device, floor):
+        has_exemplars = self._model.prior.needs_exemplars
         exemplars = plan_exemplars(
-            len(data.rows),
+            n_rows,
             self.batch_size,
-            self.n_exemplars if self._model.prior.needs_exemplars else "batch",
-            self.n_neighbors if self._model.prior.needs_exemplars else None,
+            self.n_exemplars if has_exemplars else "batch",
+            self.n_neighbors if has_exemplars else None,
             self.retrieval,
         )
         kl_warmup = self.kl_warmup
         if kl_warmup == "auto":
             kl_warmup = DEFAULT_KL_WARMUP if floor is None else 0
-        schedule = Schedule(
-            n_epochs=0 if unjudged else self.max_iter,
-            learning_rate=self.learning_rate_init,
-            kl_warmup=kl_warmup,
-            leave_one_out=self.leave_one_out,
-            autocast=choose_autocast(self.precision, self.likelihood_, device),
-            **exemplars._asdict(),
-        )
-        jacobian = self._log_jacobian()
+        autocast = choose_autocast(self.precision, self.likelihood_, device)
+        return exemplars._asdict() | {"kl_warmup": kl_warmup, "autocast": autocast}
 
-        def report(epoch, bound, score):
-            if self.verbose:
-                line = f"[{type(self).__name__}] epoch {epoch}: bound {bound + jacobian:.4f}"
-                print(line if score is None else f"{line}, held out {score + jacobian:.4f}")
+    def _go_on(self, X):
+        if self.likelihood_ == "bernoulli":
+            self._model.likelihood.binary = holds_only_zeros_and_ones(X)
 
-        self._model, history = fit(self._model, data, schedule, stopping, floor, generator, report)
-        self.n_components_ = self._model.network.n_components
-        self._fitted_structure = self._structure(X.shape[1]) | {
-            "n_components": self.n_components_,
-            "likelihood": self.likelihood_,
-        }
-        if not history.converged:
-            warnings.warn(
-                f"max_iter={self.max_iter} epochs ended before n_iter_no_change="
-                f"{self.n_iter_no_change} of them passed without improvement.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        self.n_iter_ = len(history.bounds)
-        self.loss_curve_ = [-(bound + jacobian) for bound in history.bounds]
-        self.validation_scores_ = self.best_validation_score_ = None
-        if stopping is not None:
-            self.validation_scores_ = [s + jacobian for s in history.validation_scores]
-            self.best_validation_score_ = history.best_validation_score + jacobian
-
-    def _check_warm_start(self) -> None:
-        """Raise a ValueError if parameters ask for another model than the one to go on from."""
-        asked = self._structure(self.n_features_in_)
+    def _resolved_structure(self, n_features):
+        resolved = self._structure(n_features)
         if self.likelihood == "auto":
-            asked["likelihood"] = self.likelihood_
+            resolved["likelihood"] = self.likelihood_
         if self.n_components is None:
-            asked["n_components"] = self.n_components_
-        for name, value in self._fitted_structure.items():
-            if asked[name] != value:
-                raise ValueError(
-                    f"warm_start=True goes on from a model with {name}={value!r}, but {name}="
-                    f"{asked[name]!r}. Use warm_start=False to start anew."
-                )
+            resolved["n_components"] = self.n_components_
+        return resolved
 
     def _structure(self, n_features: int) -> dict:
-        """The parameters that decide which weights a model has."""
         return {
             "n_components": self.n_components,
             "architecture": self.architecture,
@@ -563,7 +397,7 @@ class ExemplarVAE(BaseExemplarDensity):
             "n_pseudo_inputs": self.n_pseudo_inputs if self.prior == "vamp" else None,
         }
 
-    def _check_domain(self, X):
+    def _check_domain(self, X, is_scored=False):
         if self.likelihood_ == "bernoulli":
             check_unit_interval(X)
         elif self.likelihood_ == "logistic":

@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from joblib import effective_n_jobs
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from sklearn.utils.parallel import Parallel, delayed
-
-from .engine.likelihoods import N_LEVELS
 
 FLOAT_DTYPES = (np.float64, np.float32)
 # Rows that are scaled, moved to the device and back at a time.
@@ -48,21 +45,6 @@ def over_draws(function, n_samples: int, generator: torch.Generator) -> list:
     seeds = torch.randint(2**31 - 1, (len(sizes),), generator=generator, device=generator.device)
     pairs = zip(sizes, seeds.tolist(), strict=True)
     return Parallel()(delayed(function)(size, seed) for size, seed in pairs)
-
-
-class GreyLevels:
-    """What takes grey levels to [0, 1], in the place of a StandardScaler."""
-
-    mean_, scale_ = 0.0, float(N_LEVELS - 1)
-
-
-def fit_scaler(X: np.ndarray, weights: np.ndarray) -> StandardScaler:
-    """Weighted means and scales of columns, a part of the rows at a time."""
-    scaler = StandardScaler()
-    for part in gen_batches(len(X), ROWS_AT_A_TIME):
-        rows = X[part].astype(float_dtype(X), copy=False)
-        scaler.partial_fit(rows, sample_weight=weights[part])
-    return scaler
 
 
 def column_means(X: np.ndarray, weights: np.ndarray) -> np.ndarray:

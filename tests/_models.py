@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sklearn_exemplar_vae import ExemplarVAE
+from sklearn_exemplar_vae import ExemplarFlow, ExemplarVAE
 from sklearn_exemplar_vae.engine.model import ExemplarModel, build_model
 
 
@@ -17,6 +17,18 @@ def small_vae(**parameters) -> ExemplarVAE:
         "random_state": 0,
     }
     return ExemplarVAE(**(defaults | parameters))
+
+
+def small_flow(**parameters) -> ExemplarFlow:
+    """An ExemplarFlow that fits in a moment."""
+    defaults = {
+        "n_transforms": 2,
+        "hidden_layer_sizes": (16,),
+        "max_iter": 5,
+        "n_iter_no_change": 5,
+        "random_state": 0,
+    }
+    return ExemplarFlow(**(defaults | parameters))
 
 
 def torch_model(n_features=3, prior="exemplar", likelihood="gaussian") -> ExemplarModel:

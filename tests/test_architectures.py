@@ -9,12 +9,13 @@ import torch
 from _models import small_vae, two_moons
 
 from sklearn_exemplar_vae._plan import held_out_rows
+from sklearn_exemplar_vae.engine.importance import importance_noise
 from sklearn_exemplar_vae.engine.model import build_model
 from sklearn_exemplar_vae.engine.networks import convolutional
 from sklearn_exemplar_vae.engine.networks.convolutional import ConvolutionalNetwork
 from sklearn_exemplar_vae.engine.networks.hierarchical import HierarchicalNetwork
 from sklearn_exemplar_vae.engine.priors import Exemplars, normal_log_prob
-from sklearn_exemplar_vae.engine.scoring import encode, importance_noise, log_density
+from sklearn_exemplar_vae.engine.scoring import encode, log_density
 
 ARCHITECTURES = ("mlp", "hierarchical", "conv")
 PRIORS = ("exemplar", "vamp", "gaussian")
@@ -219,7 +220,7 @@ def test_pseudo_inputs_start_as_training_rows_of_positive_weight():
     weights[:40] = 1e-6  # not none, and next to never drawn
     model = make_model("mlp", "vamp", max_iter=0, validation_fraction=0.4, n_pseudo_inputs=20)
     pseudo_inputs = model.fit(X, sample_weight=weights)._model.prior.rows().detach().numpy()
-    rows = (X - model._scaler.mean_) / model._scaler.scale_
+    rows = model._scaling.transform(X)
     distances = np.abs(rows[:, None] - pseudo_inputs).max(2)
     chosen = distances.argmin(0)
     assert distances.min(0).max() < 1e-5 and len(set(chosen)) == 20 and chosen.min() >= 40

@@ -172,7 +172,7 @@ def test_warm_start_holds_out_the_same_rows(monkeypatch):
         return fit(model, data, schedule, stopping, *rest)
 
     fit = early_stopping.fit
-    monkeypatch.setattr("sklearn_exemplar_vae._exemplar_vae.fit", spy)
+    monkeypatch.setattr("sklearn_exemplar_vae._fitting.fit", spy)
     X = two_moons(100)
     model = small_vae(warm_start=True, random_state=None).fit(X)
     model.fit(X)

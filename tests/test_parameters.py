@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from _models import correlated, small_vae
+from _models import correlated, small_flow, small_vae
 from sklearn.base import clone
 
-from sklearn_exemplar_vae import ExemplarVAE
+from sklearn_exemplar_vae import ExemplarFlow, ExemplarVAE
 
 WRONG = {
     "n_components": [0, -1, 1.5, "auto"],
@@ -38,15 +38,30 @@ WRONG = {
 }
 
 
+# Of ExemplarFlow alone; those of columns are in test_columns.py.
+WRONG_OF_FLOW = {
+    "prior": ["normal", "vamp", None, 1],
+    "n_transforms": [0, -1, 1.5, None],
+    "bounds": ["positive", 3],
+    "integer_columns": ["all", 3],
+}
+CASES = [(small_vae, name, value) for name, values in WRONG.items() for value in values]
+CASES += [
+    (small_flow, name, value)
+    for name, values in (WRONG | WRONG_OF_FLOW).items()
+    for value in values
+    if name in ExemplarFlow().get_params()
+]
+
+
 def test_every_parameter_is_here():
     assert set(WRONG) == set(ExemplarVAE().get_params())
+    assert set(ExemplarFlow().get_params()) < set(WRONG | WRONG_OF_FLOW)
 
 
-@pytest.mark.parametrize(
-    "name, value", [(name, value) for name, values in WRONG.items() for value in values]
-)
-def test_wrong_value_is_named(name, value):
-    model = small_vae().set_params(**{name: value})
+@pytest.mark.parametrize("small, name, value", CASES)
+def test_wrong_value_is_named(small, name, value):
+    model = small().set_params(**{name: value})
     with pytest.raises((ValueError, TypeError), match=name) as caught:
         model.fit(correlated(30, 3))
     got = value if isinstance(value, str) else repr(value)
@@ -69,8 +84,8 @@ def test_counts_are_checked(method, count):
         getattr(model, method)(*arguments, count)
 
 
-def test_defaults_are_plain_and_clone():
-    model = ExemplarVAE()
+@pytest.mark.parametrize("model", [ExemplarVAE(), ExemplarFlow()])
+def test_defaults_are_plain_and_clone(model):
     for value in model.get_params().values():
         assert value is None or isinstance(value, (str, int, float, bool, tuple))
     assert clone(model).get_params() == model.get_params()

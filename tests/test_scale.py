@@ -72,7 +72,7 @@ def test_a_mapped_file_is_never_read_whole(stored, monkeypatch):
 
     monkeypatch.setattr(StoredRows, "__getitem__", spy)
     X = correlated(3000, 20).astype(np.float32)
-    monkeypatch.setattr("sklearn_exemplar_vae.engine.scoring.CHUNK_NUMBERS", 2**15)
+    monkeypatch.setattr("sklearn_exemplar_vae.engine.chunks.CHUNK_NUMBERS", 2**15)
     small_vae(max_iter=3, batch_size=100, n_exemplars="batch").fit(stored(X))
     assert max(read) <= 400
 

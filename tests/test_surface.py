@@ -7,7 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from _models import correlated, small_vae, two_moons
+from _models import correlated, small_flow, small_vae, two_moons
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -16,8 +16,7 @@ from sklearn.neighbors import KernelDensity, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from sklearn_exemplar_vae import ExemplarVAE
-from sklearn_exemplar_vae.engine import scoring
+from sklearn_exemplar_vae.engine import chunks
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +24,9 @@ def X():
     return correlated(120, 4)
 
 
-@pytest.fixture(scope="module")
-def model(X):
-    return small_vae(n_components=2).fit(X)
+@pytest.fixture(scope="module", params=["vae", "flow"])
+def model(request, X):
+    return (small_vae(n_components=2) if request.param == "vae" else small_flow()).fit(X)
 
 
 def test_score_is_the_total_as_in_kernel_density(model, X):
@@ -46,14 +45,14 @@ def test_scores_do_not_depend_on_company_or_order(model, X):
 def test_chunks_change_nothing(model, X, monkeypatch):
     """Scores in pieces of a few numbers, so memory is bounded by the piece, not by n."""
     expected = model.score_samples(X)
-    monkeypatch.setattr(scoring, "CHUNK_NUMBERS", 2000)
+    monkeypatch.setattr(chunks, "CHUNK_NUMBERS", 2000)
     np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-9)
 
 
 def test_chunks_are_bounded_whatever_the_number_of_rows():
     for n_rows in (10, 10**6, 10**9):
-        first = next(scoring.row_chunks(n_rows, 5000))
-        assert (first.stop - first.start) * 5000 <= scoring.CHUNK_NUMBERS
+        first = next(chunks.row_chunks(n_rows, 5000))
+        assert (first.stop - first.start) * 5000 <= chunks.CHUNK_NUMBERS
 
 
 def test_sample(model):
@@ -126,8 +125,9 @@ def test_extended_weights_are_on_the_scale_of_fit(X):
     np.testing.assert_allclose(half.kneighbors(X[60:], 1)[1][1:, 0], np.arange(61, 120))
 
 
-def test_grid_search_over_a_density(X):
-    search = GridSearchCV(small_vae(max_iter=2), {"bandwidth": [0.2, 1.0, 3.0]}, cv=3).fit(X)
+@pytest.mark.parametrize("density", [small_vae(max_iter=2), small_flow(max_iter=2)])
+def test_grid_search_over_a_density(X, density):
+    search = GridSearchCV(density, {"bandwidth": [0.2, 1.0, 3.0]}, cv=3).fit(X)
     assert search.best_params_["bandwidth"] in (0.2, 1.0)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
@@ -180,7 +180,7 @@ def test_fitted_on_cuda_loads_on_cpu(model, X, monkeypatch):
     state = elsewhere.__getstate__()
     assert all(not tensor.is_cuda for tensor in state["_exemplars"])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    loaded = ExemplarVAE.__new__(ExemplarVAE)
+    loaded = type(model).__new__(type(model))
     loaded.__setstate__(state)
     assert loaded.device_ == "cpu"
     np.testing.assert_array_equal(loaded.score_samples(X), model.score_samples(X))
@@ -242,7 +242,7 @@ def test_means_near_rows_are_what_draws_are_spread_around():
     assert (abs(noisy.mean(1) - expected) < 5 * error).all()
     assert (abs(means.mean(1) - expected) < 5 * error).all()
     # The decoder's noise is what a draw has more.
-    noise = model._model.likelihood.variance.detach().numpy() * model._scaler.var_
+    noise = model._model.likelihood.variance.detach().numpy() * model._scaling.scale**2
     np.testing.assert_allclose((noisy.var(1) - means.var(1)) / noise, 1, atol=0.1)
 
 

@@ -10,9 +10,10 @@ from _models import small_vae, torch_model, two_moons
 
 from sklearn_exemplar_vae.engine import scoring, training
 from sklearn_exemplar_vae.engine.bandwidth import best_bandwidth
+from sklearn_exemplar_vae.engine.importance import importance_noise
 from sklearn_exemplar_vae.engine.likelihoods import draw_binary
 from sklearn_exemplar_vae.engine.model import ExemplarModel
-from sklearn_exemplar_vae.engine.priors import Exemplars
+from sklearn_exemplar_vae.engine.priors import ExemplarPrior, Exemplars
 from sklearn_exemplar_vae.engine.refit import refit_bandwidth_without_held_out_rows
 from sklearn_exemplar_vae.engine.training import (
     FINAL_LEARNING_RATE,
@@ -200,7 +201,7 @@ def test_bandwidth_is_refitted_for_all_exemplars():
     codes = torch.randn(100, 2, generator=generator)
     centres = torch.randn(400, 2, generator=generator)
     exemplars = Exemplars(centres, torch.zeros(400))
-    best = best_bandwidth(codes, torch.ones(100), exemplars, around=0.3)
+    best = best_bandwidth(codes, torch.ones(100), exemplars, ExemplarPrior(0.3))
     grid = torch.linspace(0.1, 0.6, 200)
     likelihoods = [
         torch.distributions.Normal(centres[None], s)
@@ -229,7 +230,7 @@ def test_evidence_lower_bound_is_below_the_log_density():
     elbo = torch.stack(
         [scoring.evidence_lower_bound(model, rows, exemplars, seed) for seed in range(400)]
     )
-    noise = scoring.importance_noise(4096, 3, 0)
+    noise = importance_noise(4096, 3, 0)
     log_density = scoring.log_density(model, rows, exemplars, noise)
     assert (elbo.mean(0) < log_density + 3 * elbo.std(0) / 20).all()
     draws = torch.Generator().manual_seed(0)

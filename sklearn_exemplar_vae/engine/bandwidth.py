@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from .priors import Exemplars, log_kernel_sums, squared_distances
+from .priors import LOG_2PI, ExemplarPrior, Exemplars, log_kernel_sums, squared_distances
 
 
 def rule_of_thumb(rule: str, n_rows: float, n_components: int) -> float:
@@ -46,7 +46,7 @@ def best_bandwidth(
     codes: torch.Tensor,
     weights: torch.Tensor,
     exemplars: Exemplars,
-    around: float,
+    prior: ExemplarPrior,
     excluded: torch.Tensor | None = None,
 ) -> float:
     """The s under which ``codes`` (n, d), weighted, are likeliest given all ``exemplars``.
@@ -54,14 +54,18 @@ def best_bandwidth(
     A bandwidth learned with M exemplars at a step is too wide for N > M of them. The bound of
     held-out rows depends on s through log p(z | X) alone, a kernel density estimate of their codes,
     so the distances are taken once and s is found by a search on a line, between a third and twice
-    ``around``. Exemplars ``excluded``, boolean (n, N), are left out of a row's sum.
+    that of ``prior``. Exemplars ``excluded``, boolean (n, N), are left out of a row's sum.
     """
     distances = squared_distances(codes, exemplars.codes)
     if excluded is not None:
         distances = distances.masked_fill(excluded, math.inf)
 
-    def mean_log_prior(bandwidth):
-        log_sums = log_kernel_sums(distances, exemplars.log_weights, bandwidth**-2)
-        return (weights * (log_sums - codes.shape[1] * math.log(bandwidth))).sum().item()
+    log_total = torch.logsumexp(exemplars.log_weights, 0)
 
+    def mean_log_prior(bandwidth):
+        log_sums = log_kernel_sums(distances, exemplars.log_weights, bandwidth**-2) - log_total
+        log_kernels = log_sums - codes.shape[1] * (0.5 * LOG_2PI + math.log(bandwidth))
+        return (weights * prior.completed(log_kernels, codes)).sum().item()
+
+    around = prior.log_bandwidth.exp().item()
     return maximise_over_scale(mean_log_prior, around / 3, around * 2)[1]

@@ -12,7 +12,7 @@ import math
 
 import torch
 
-from .priors import ExemplarProposal, Exemplars, invert_cumulative, shifted_exp
+from .priors import LOG_2PI, ExemplarProposal, Exemplars, invert_cumulative, shifted_exp
 from .retrieval import ExactRetrieval
 
 # Rounds of Lloyd's k-means: cells need to be small, not best.
@@ -126,3 +126,23 @@ class CellProposal(ExemplarProposal):
             picked = invert_cumulative(cumulative, shares[rows, samples][:, None])[:, 0]
             chosen[rows, samples] = members.codes[picked]
         return chosen
+
+
+class CellSums(CellProposal):
+    """``log_evidence`` is log p(z | X) at codes z, low by at most a share ``rtol``.
+
+    What the proposal's normaliser is where q(z | x) is a point.
+
+    Parameters
+    ----------
+    codes : tensor of shape (n, d)
+    cells, log_bandwidth, rtol : as in `CellProposal`
+    """
+
+    def __init__(self, codes, cells: Cells, log_bandwidth, rtol: float) -> None:
+        super().__init__(codes, torch.full_like(codes, -math.inf), cells, log_bandwidth, rtol)
+
+    def _divide_prior_out(self, mean, log_variance, log_bandwidth) -> None:
+        self.mean = mean
+        self.metric = torch.exp(-2 * log_bandwidth).expand_as(mean)
+        self.log_normaliser = -mean.shape[1] * (0.5 * LOG_2PI + log_bandwidth).expand(len(mean))

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import torch
 
+from .importance import importance_noise
 from .model import ExemplarModel
 from .priors import Exemplars
 from .refit import exemplars_of, refit_bandwidth, refit_bandwidth_without_held_out_rows
-from .scoring import importance_noise, log_density
+from .scoring import log_density
 from .training import Schedule, train
 from .training_rows import TrainingRows
 from .workers import current_workers
@@ -144,13 +145,13 @@ def is_sound(model: ExemplarModel, data: TrainingRows, schedule: Schedule) -> bo
     """Whether ``model`` can score training rows: an epoch's bound is of the weights before it."""
     data = TrainingRows(*(tensor[: schedule.batch_size] for tensor in data))
     exemplars = exemplars_of(model, data)
-    noise = importance_noise(1, model.network.n_noise, 0)
+    noise = importance_noise(1, model.n_noise, 0)
     return bool(torch.isfinite(log_density(model, data.rows, exemplars, noise)).all())
 
 
 def held_out_scores(model, exemplars: Exemplars, stopping: Stopping) -> torch.Tensor:
     """Log-density (n,) of the held-out rows with the training rows as exemplars."""
-    noise = importance_noise(VALIDATION_SAMPLES, model.network.n_noise, stopping.seed)
+    noise = importance_noise(VALIDATION_SAMPLES, model.n_noise, stopping.seed)
     return current_workers().agree(log_density(model, stopping.rows, exemplars, noise))
 
 

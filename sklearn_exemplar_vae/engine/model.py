@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 
+from .cells import CellProposal, Cells
+from .importance import ImportanceNoise, log_mean_weights
 from .kde_start import KernelStart
 from .likelihoods import BernoulliLikelihood, GaussianLikelihood, LogisticLikelihood
 from .networks import NETWORKS
@@ -20,6 +23,8 @@ LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
 class ExemplarModel(nn.Module):
     """p(x | X) = 1/N sum_n int r(z | x_n) p(x | z) dz (Norouzi et al. 2020, equation 5).
 
+    What training, scoring and the estimators ask of a model, they ask of a `FlowModel` too.
+
     Parameters
     ----------
     network : module, see `networks`
@@ -30,6 +35,24 @@ class ExemplarModel(nn.Module):
     def __init__(self, network: nn.Module, likelihood: nn.Module, prior: nn.Module) -> None:
         super().__init__()
         self.network, self.likelihood, self.prior = network, likelihood, prior
+        self.n_components, self.n_noise = network.n_components, network.n_noise
+        self.width = network.width
+
+    def training_rows(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The rows as training sees them at a visit."""
+        return self.likelihood.training_rows(rows, generator)
+
+    def encode(self, rows: torch.Tensor) -> torch.Tensor:
+        """Code means mu(x), (n, d)."""
+        return self.network.encode(rows)[0]
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Means (n, D) of p(x | z)."""
+        return self.likelihood.mean(self.network.decode(codes))
+
+    def codes_to_score(self, rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Codes whose prior density is the prior's part of the bound: drawn from q(z | x)."""
+        return perturb(*self.network.encode(rows), noise)[0]
 
     def training_bound(
         self,
@@ -77,6 +100,21 @@ class ExemplarModel(nn.Module):
         log_q = normal_log_prob(codes, mean, log_variance)
         log_ratio = log_ratio + log_prior(codes) - log_q
         return self.likelihood.log_prob(outputs, rows) + kl_weight * log_ratio
+
+    def scorer(self, exemplars: Exemplars | Cells, noise: ImportanceNoise, rtol: float):
+        """What gives rows' log-densities, and how many numbers a row of it keeps in memory.
+
+        ``log 1/S sum_s p(x | z_s) p(z_s | X) / q(z_s | x)`` (Burda et al. 2016), with the prior's
+        own proposal in the place of q: in expectation a lower bound that rises with S. Exemplars
+        in cells are summed up to the relative tolerance ``rtol``, others all.
+        """
+        if isinstance(exemplars, Cells):
+            log_bandwidth, n_terms = self.prior.log_bandwidth, len(exemplars.centres)
+            propose = partial(CellProposal, cells=exemplars, log_bandwidth=log_bandwidth, rtol=rtol)
+        else:
+            centres = self.prior.centres(self.network, exemplars)
+            n_terms, propose = len(centres[0]), partial(self.prior.proposal, exemplars=centres)
+        return partial(log_mean_weights, self, propose, noise), 4 * n_terms + self.width
 
     @torch.no_grad()
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:

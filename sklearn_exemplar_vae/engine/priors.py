@@ -161,6 +161,10 @@ class ExemplarPrior(nn.Module):
     def log_prob(self, codes, centres, excluded=None, log_totals=None) -> torch.Tensor:
         return log_mixture_density(codes, centres, self.log_bandwidth, excluded, log_totals)
 
+    def completed(self, log_exemplar_density: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """log p(z), (n,), from the exemplars' part of it at ``codes`` (n, d): here all there is."""
+        return log_exemplar_density
+
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
         """n ~ w, z ~ N(mu_n, s^2 I)."""
         weights = torch.softmax(exemplars.log_weights.double(), 0)

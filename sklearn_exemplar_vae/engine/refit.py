@@ -35,12 +35,12 @@ def refit_bandwidth(model, exemplars: Exemplars, rows, weights, excluded, seed: 
         return
     n_rows = max_bandwidth_rows(len(exemplars.codes))
     rows, weights = rows[:n_rows], weights[:n_rows]
-    mean, log_variance = model.network.encode(rows)
-    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed)).to(mean)
-    codes = mean + torch.exp(0.5 * log_variance) * noise
-    log_bandwidth = model.prior.log_bandwidth
-    best = best_bandwidth(codes, weights, exemplars, log_bandwidth.exp().item(), excluded)
-    log_bandwidth.fill_(math.log(best))
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(rows), model.n_noise, generator=generator).to(exemplars.codes)
+    codes = model.codes_to_score(rows, noise)
+    model.prior.log_bandwidth.fill_(
+        math.log(best_bandwidth(codes, weights, exemplars, model.prior, excluded))
+    )
 
 
 def refit_bandwidth_without_held_out_rows(model, data: TrainingRows, seed: int) -> None:

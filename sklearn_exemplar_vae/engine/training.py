@@ -186,9 +186,8 @@ class Trainer:
             weights = weights.masked_fill(lonely, 0.0)
             excluded = excluded & ~lonely[:, None]
         rows = data.rows[torch.cat([own_rows, workers.share(others)])]
-        rows = model.likelihood.training_rows(rows, self.row_noise)
-        n_noise = model.network.n_noise
-        noise = torch.randn(len(batch), n_noise, generator=self.noise, device=rows.device)
+        rows = model.training_rows(rows, self.row_noise)
+        noise = torch.randn(len(batch), model.n_noise, generator=self.noise, device=rows.device)
         with torch.autocast(
             rows.device.type, schedule.autocast, enabled=schedule.autocast is not None
         ):

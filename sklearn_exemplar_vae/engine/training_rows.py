@@ -16,15 +16,15 @@ class StoredRows:
     Parameters
     ----------
     array : ndarray of shape (N, D), of any real dtype
-    scaler : object with the attributes mean_ and scale_, or None
-        A row x is read as (x - mean_) / scale_; as it is without.
+    transform : callable
+        Makes of rows as they are stored what the model takes.
     device : torch.device
     chosen : ndarray of shape (n,) or None
         The rows this is of; None for all.
     """
 
-    def __init__(self, array, scaler, device, chosen=None) -> None:
-        self.array, self.scaler, self.device = array, scaler, device
+    def __init__(self, array, transform, device, chosen=None) -> None:
+        self.array, self.transform, self.device = array, transform, device
         self.chosen = np.arange(len(array)) if chosen is None else chosen
         self.shape = (len(self.chosen), array.shape[1])
 
@@ -34,15 +34,13 @@ class StoredRows:
     def __getitem__(self, index) -> torch.Tensor:
         if isinstance(index, torch.Tensor):
             index = index.cpu().numpy()
-        rows = self.array[self.chosen[index]]
-        if self.scaler is not None:
-            rows = (rows - self.scaler.mean_) / self.scaler.scale_
+        rows = self.transform(self.array[self.chosen[index]])
         return torch.from_numpy(rows.astype(np.float32)).to(self.device)
 
     def select(self, mask: torch.Tensor) -> StoredRows:
         """The rows where boolean ``mask`` (n,) holds, unread."""
         chosen = self.chosen[mask.cpu().numpy()]
-        return StoredRows(self.array, self.scaler, self.device, chosen)
+        return StoredRows(self.array, self.transform, self.device, chosen)
 
 
 class TrainingRows(NamedTuple):

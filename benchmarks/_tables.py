@@ -1,0 +1,97 @@
+"""The tables of `tabular.py`: real ones, prepared so that densities compare, and two simulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.decomposition import PCA
+
+UCI = {
+    "protein": ("protein-tertiary-structure", slice(None)),
+    "power-plant": ("power-plant", slice(None)),
+    "wine": ("wine-quality-red", slice(11)),  # the twelfth is a grade, an integer
+}
+BUNDLED = {
+    "breast_cancer": lambda: load_breast_cancer().data,
+    "diabetes": lambda: load_diabetes(scaled=False).data,
+    "digits": lambda: load_digits().data,
+    "digits, PCA 16": lambda: PCA(16, random_state=0).fit_transform(load_digits().data),
+}
+
+
+class Curve:
+    """Rows around a curve: x ~ N(c(t), sigma(t)^2 I), t ~ U(0, 1), and so of known density."""
+
+    N_ROWS, N_POINTS = 5000, 4000
+
+    def __init__(self, curve, sigma) -> None:
+        t = (np.arange(self.N_POINTS) + 0.5) / self.N_POINTS
+        self.curve, self.sigma = curve, sigma
+        self.centres, self.variances = np.column_stack(curve(t)), sigma(t) ** 2
+
+    def rows(self) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        t = rng.uniform(size=self.N_ROWS)
+        noise = rng.normal(size=(self.N_ROWS, 2)) * self.sigma(t)[:, None]
+        return np.column_stack(self.curve(t)) + noise
+
+    def score_samples(self, rows: np.ndarray, noise_scale: np.ndarray) -> np.ndarray:
+        """True log-density, where noise of standard deviations (2,) was added to the columns."""
+        variances = self.variances[:, None] + noise_scale**2
+        log_normaliser = np.log(2 * np.pi * variances).sum(1) / 2
+        scores = []
+        for row in rows:
+            log_terms = -0.5 * ((row - self.centres) ** 2 / variances).sum(1) - log_normaliser
+            scores.append(np.logaddexp.reduce(log_terms) - np.log(self.N_POINTS))
+        return np.array(scores)
+
+
+SYNTHETIC = {
+    "spiral": Curve(
+        lambda t: (9 * t**0.5 * np.cos(12 * t**0.5), 9 * t**0.5 * np.sin(12 * t**0.5)),
+        lambda t: 0.3 + 0.0 * t,
+    ),
+    "wave": Curve(
+        lambda t: (8 * t - 4, 2 * np.sin(2 * np.pi * t)), lambda t: 0.05 + 0.6 * (1 - t) ** 2
+    ),
+}
+TABLES = [*UCI, *BUNDLED, *SYNTHETIC]
+
+
+def load(name: str, folder: Path | None) -> np.ndarray:
+    """Rows of a table, without duplicates."""
+    if name in SYNTHETIC:
+        return SYNTHETIC[name].rows()
+    if name in UCI:
+        file, columns = UCI[name]
+        rows = np.loadtxt(folder / "uci" / f"{file}.txt.gz")[:, columns]
+    else:
+        rows = BUNDLED[name]()
+    return np.unique(rows, axis=0)
+
+
+def dequantise(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Add uniform noise of one step to every column in which values repeat."""
+    noisy = rows.astype(float)
+    for column in range(rows.shape[1]):
+        values = np.unique(rows[:, column])
+        if len(values) < 0.9 * len(rows):
+            step = np.diff(values).min() if len(values) > 1 else 1.0
+            noisy[:, column] += rng.uniform(0, step, len(rows))
+    return noisy
+
+
+def prepare(name: str, folder: Path | None, noise: float, seed: int):
+    """Rows whose columns have a density, and the noise's standard deviations (D,).
+
+    ``noise`` is a share of each column's standard deviation: Gaussian noise which leaves no
+    rounding to exploit. Without, repeated values get uniform noise of one step.
+    """
+    rng = np.random.default_rng(seed)
+    rows = load(name, folder)
+    scale = noise * rows.std(0)
+    if noise > 0:
+        return rows + scale * rng.normal(size=rows.shape), scale
+    return dequantise(rows, rng), scale

@@ -1,0 +1,209 @@
+"""Columns that are more than numbers, bounded or integers, and those that have no density."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from ._rows import ROWS_AT_A_TIME
+from ._scaling import Standardised, column_statistics
+
+
+class ColumnScaling(Standardised):
+    """Columns with bounds taken to the whole line, then standardised; samples of integers rounded.
+
+    Between bounds a and b a value becomes log(x - a) - log(b - x), above a log(x - a), below b
+    -log(b - x).
+
+    Parameters
+    ----------
+    mean, scale : ndarrays of shape (D,), of the columns on the line
+    low, high : ndarrays of shape (D,), infinite where there is no bound
+    is_integer : boolean ndarray of shape (D,)
+    """
+
+    def __init__(self, mean, scale, low, high, is_integer) -> None:
+        super().__init__(mean, scale)
+        self.low, self.high, self.is_integer = low, high, is_integer
+        self.has_low, self.has_high = np.isfinite(low), np.isfinite(high)
+
+    @classmethod
+    def fitted(cls, X, weights, low, high, is_integer) -> ColumnScaling:
+        """Of rows with weights."""
+        on_the_line = cls(np.zeros(len(low)), np.ones(len(low)), low, high, is_integer)
+        statistics = column_statistics(X, weights, on_the_line.transform)
+        return cls(*statistics, low, high, is_integer)
+
+    def transform(self, X):
+        line = np.array(X, dtype=np.float64)
+        for column in np.flatnonzero(self.has_low | self.has_high):
+            above, below = X[:, column] - self.low[column], self.high[column] - X[:, column]
+            if self.has_low[column] and self.has_high[column]:
+                line[:, column] = np.log(above) - np.log(below)
+            else:
+                line[:, column] = np.log(above) if self.has_low[column] else -np.log(below)
+        return super().transform(line)
+
+    def inverse_transform(self, rows, is_drawn=True):
+        X = super().inverse_transform(rows)
+        for column in np.flatnonzero(self.has_low | self.has_high):
+            low, high, line = self.low[column], self.high[column], X[:, column]
+            if self.has_low[column] and self.has_high[column]:
+                # Twice the same curve, each from the end where it loses no digits.
+                share = 1 / (1 + np.exp(np.abs(line)))
+                span = (high - low) * share
+                X[:, column] = np.where(line < 0, low + span, high - span)
+            else:
+                X[:, column] = low + np.exp(line) if self.has_low[column] else high - np.exp(-line)
+        if is_drawn:
+            X[:, self.is_integer] = np.rint(X[:, self.is_integer]) + 0.0  # no -0.0
+        return X
+
+    def log_jacobian(self, X):
+        """One where there are no bounds, else (n,), minus infinity for a row not inside them."""
+        if not (self.has_low | self.has_high).any():
+            return super().log_jacobian(X)
+        log_jacobian = np.full(len(X), super().log_jacobian(X))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for column in np.flatnonzero(self.has_low | self.has_high):
+                above = np.log(X[:, column] - self.low[column])
+                below = np.log(self.high[column] - X[:, column])
+                if self.has_low[column] and self.has_high[column]:
+                    span = self.high[column] - self.low[column]
+                    log_jacobian += math.log(span) - above - below
+                else:
+                    log_jacobian -= above if self.has_low[column] else below
+        log_jacobian[~self.contains(X)] = -math.inf
+        return log_jacobian
+
+    def contains(self, X: np.ndarray) -> np.ndarray:
+        """Boolean (n,): the rows strictly inside all bounds."""
+        return ((X > self.low) & (X < self.high)).all(1)
+
+
+def check_bounds(
+    bounds, names: np.ndarray | None, n_features: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bounds of columns, (D,) each, infinite where there is none.
+
+    Raise a ValueError unless they are pairs, one a column, or given by position or name.
+    """
+    if bounds is None:
+        bounds = {}
+    if isinstance(bounds, Mapping):
+        pairs = {column_position(key, names, n_features, "bounds"): bounds[key] for key in bounds}
+    else:
+        if len(bounds) != n_features:
+            raise ValueError(
+                f"bounds must have a pair for each of the {n_features} columns, or be a dict of "
+                f"some, got {len(bounds)} of them."
+            )
+        pairs = dict(enumerate(bounds))
+    low, high = np.full(n_features, -math.inf), np.full(n_features, math.inf)
+    for column, pair in pairs.items():
+        if pair is None:
+            continue
+        if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
+            raise ValueError(f"bounds must be pairs (low, high), got {pair!r}.")
+        if not all(end is None or isinstance(end, Real) for end in pair):
+            raise ValueError(f"bounds must be numbers or None, got {pair!r}.")
+        low[column] = -math.inf if pair[0] is None else pair[0]
+        high[column] = math.inf if pair[1] is None else pair[1]
+        if not low[column] < high[column]:
+            raise ValueError(f"bounds must be pairs (low, high) with low < high, got {pair!r}.")
+    return low, high
+
+
+def check_integer_columns(integer_columns, names, n_features: int) -> np.ndarray:
+    """Boolean (D,), from positions, names or a mask; raise a ValueError if they are neither."""
+    chosen = np.zeros(n_features, dtype=bool)
+    if integer_columns is None:
+        return chosen
+    given = list(np.atleast_1d(np.asarray(integer_columns, dtype=object)))
+    if given and all(isinstance(value, (bool, np.bool_)) for value in given):
+        if len(given) != n_features:
+            raise ValueError(
+                f"integer_columns as a mask must have {n_features} values, got {len(given)}."
+            )
+        return np.array(given, dtype=bool)
+    for key in given:
+        chosen[column_position(key, names, n_features, "integer_columns")] = True
+    return chosen
+
+
+def column_position(key, names: np.ndarray | None, n_features: int, parameter: str) -> int:
+    """Of a column given by its position or its name."""
+    if isinstance(key, str):
+        found = [] if names is None else np.flatnonzero(names == key)
+        if len(found) == 0:
+            raise ValueError(f"{parameter} names the column {key!r}, which X does not have.")
+        return int(found[0])
+    if not isinstance(key, Integral) or isinstance(key, bool) or not 0 <= key < n_features:
+        raise ValueError(
+            f"{parameter} must give columns by name or by position from 0 to {n_features - 1}, "
+            f"got {key!r}."
+        )
+    return int(key)
+
+
+def dequantised(X: np.ndarray, is_integer: np.ndarray, seed: int) -> np.ndarray:
+    """A copy of X with uniform noise of one unit on its integer columns, around the integer."""
+    X, rng = X.copy(), np.random.default_rng(seed)
+    noise = rng.uniform(-0.5, 0.5, (len(X), int(is_integer.sum())))
+    # Not up to the ends, which with bounds are no values: single precision could round to them.
+    X[:, is_integer] += 0.999 * noise
+    return X
+
+
+def check_integers(X: np.ndarray, is_integer: np.ndarray, names) -> None:
+    """Raise a ValueError, which names the column, if one that should be integer is not."""
+    for column in np.flatnonzero(is_integer):
+        values = X[:, column]
+        wrong = values[values != np.rint(values)]
+        if len(wrong):
+            raise ValueError(
+                f"integer_columns has {column_name(column, names)}, in which X has {wrong[0]}."
+            )
+
+
+def check_inside(X: np.ndarray, low: np.ndarray, high: np.ndarray, names) -> None:
+    """Raise a ValueError, which names the column, unless all values are strictly inside."""
+    for part in gen_batches(len(X), ROWS_AT_A_TIME):
+        is_outside = (X[part] <= low) | (X[part] >= high)
+        if is_outside.any():
+            row, column = np.argwhere(is_outside)[0]
+            raise ValueError(
+                f"X must be strictly inside its bounds ({low[column]:g}, {high[column]:g}) in "
+                f"{column_name(column, names)}, got {X[part][row, column]}."
+            )
+
+
+def check_columns_have_a_density(X: np.ndarray, names) -> None:
+    """Raise a ValueError, which names the column, if one is constant or a copy of another."""
+    digests = [hashlib.blake2b(digest_size=16) for _ in range(X.shape[1])]
+    is_constant = np.ones(X.shape[1], dtype=bool)
+    for part in gen_batches(len(X), ROWS_AT_A_TIME):
+        rows = np.asarray(X[part])
+        is_constant &= (rows == X[0]).all(0)
+        for digest, column in zip(digests, rows.T, strict=True):
+            digest.update(np.ascontiguousarray(column) + rows.dtype.type(0))  # -0.0 equals 0.0
+    if is_constant.any():
+        column = column_name(np.flatnonzero(is_constant)[0], names)
+        raise ValueError(f"X is constant in {column}: there it has no density. Drop the column.")
+    first = {}
+    for column, digest in enumerate(digests):
+        other = first.setdefault(digest.digest(), column)
+        if other != column:
+            raise ValueError(
+                f"{column_name(column, names)} of X is a copy of {column_name(other, names)}: "
+                "together they have no density. Drop one of them."
+            )
+
+
+def column_name(column: int, names) -> str:
+    return f"column {column}" if names is None else f"column {names[column]!r}"

@@ -1,0 +1,130 @@
+r"""Where a flow starts: a kernel density estimate, mixed with the normal distribution of the rows.
+
+Along the principal axis j of the standardised rows, of variance l_j, a kernel's standard deviation
+is ``s l_j^(a / 2)``, as for the Exemplar VAE (see `kde_start`). The codes of an untrained flow are
+``x A diag(l)^(-a / 2) A'``, where all kernels are round; with a = 0 they are the rows. The normal
+distribution of the rows is there one of variances ``l_j^(1 - a)`` along the same axes.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import torch
+
+from .bandwidth import effective_sample_size, maximise_over_scale, rule_of_thumb
+from .kde_start import BANDWIDTH_RANGE, SHAPES, Fold, left_out_folds, principal_axes
+from .priors import LOG_2PI, log_kernel_sums, squared_distances
+
+# The normal's share where it starts, at least and at most: at 0 or 1 it could not move.
+SHARE_RANGE = (1e-3, 1 - 1e-3)
+# Steps of expectation-maximisation that find it; the likelihood is flat around the best.
+N_STEPS = 20
+
+
+class FlowStart(NamedTuple):
+    """A linear map under which the kernels are round, and a normal distribution of codes."""
+
+    linear: torch.Tensor  # (D, D)
+    bandwidth: float  # s
+    axes: torch.Tensor  # (D, D), one axis a column
+    log_variances: torch.Tensor  # (D,), of the normal along the axes
+    share: float  # of the normal
+
+
+def flow_start(
+    rows: torch.Tensor,
+    weights: torch.Tensor,
+    groups: torch.Tensor,
+    prior: str,
+    bandwidth: float | str,
+    n_exemplars: int,
+    generator: torch.Generator,
+) -> FlowStart:
+    """The density of standardised ``rows`` that training starts from.
+
+    Parameters
+    ----------
+    prior : {"mixed", "exemplar", "gaussian"}
+        Of the exemplars alone the kernel is chosen without the normal, and of the normal alone the
+        codes are uncorrelated.
+    rows, weights, groups, bandwidth, n_exemplars, generator : see `kernel_start`
+    """
+    axes = principal_axes(rows, weights)
+    shape, share, is_given = 0.0, 0.5, not isinstance(bandwidth, str)
+    if prior == "gaussian":
+        shape, bandwidth, is_given = 1.0, 1.0, True
+    elif bandwidth == "loo":
+        folds = list(left_out_folds(rows, weights, groups, generator))
+        if folds:
+            shape, bandwidth, share = choose_mixture(folds, prior == "mixed")
+        else:  # all rows are one row: nothing can be left out
+            bandwidth = "scott"
+    if isinstance(bandwidth, str):
+        bandwidth = rule_of_thumb(bandwidth, effective_sample_size(weights), rows.shape[1])
+    if not is_given:
+        bandwidth *= (len(rows) / n_exemplars) ** (1 / (rows.shape[1] + 4))
+    variances, axes = axes
+    return FlowStart(
+        linear=(axes * variances ** (-0.5 * shape)) @ axes.T if shape > 0 else torch.eye(len(axes)),
+        bandwidth=bandwidth,
+        axes=axes,
+        log_variances=(1 - shape) * variances.log(),
+        share=share,
+    )
+
+
+def choose_mixture(folds: list[Fold], has_normal: bool) -> tuple[float, float, float]:
+    """(shape, bandwidth, normal's share) of the highest left-out likelihood."""
+    weights = torch.cat([fold.weights for fold in folds])
+    normal = None
+    if has_normal:
+        normal = torch.cat([normal_log_density(fold) for fold in folds])
+
+    def left_out(shape: float, bandwidth: float) -> float:
+        kernels = torch.cat([round_kernel_log_density(fold, shape, bandwidth) for fold in folds])
+        if has_normal:
+            kernels = best_mixture(kernels, normal, weights)[0]
+        return (weights @ kernels).item()
+
+    best = None
+    for shape in SHAPES:
+        score, bandwidth = maximise_over_scale(partial(left_out, shape), *BANDWIDTH_RANGE)
+        if best is None or score > best[0]:
+            best = (score, shape, bandwidth)
+    _, shape, bandwidth = best
+    if not has_normal:
+        return shape, bandwidth, 0.5
+    kernels = torch.cat([round_kernel_log_density(fold, shape, bandwidth) for fold in folds])
+    return shape, bandwidth, best_mixture(kernels, normal, weights)[1]
+
+
+def best_mixture(
+    kernels: torch.Tensor, normal: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, float]:
+    """Log-densities (n,) of the likeliest mixture of two, and the share of the second."""
+    share = 0.5
+    for _ in range(N_STEPS):
+        log_odds = normal - kernels + math.log(share) - math.log1p(-share)
+        share = (weights @ torch.sigmoid(log_odds) / weights.sum()).item()
+        share = min(max(share, SHARE_RANGE[0]), SHARE_RANGE[1])
+    mixed = torch.logaddexp(kernels + math.log1p(-share), normal + math.log(share))
+    return mixed, share
+
+
+def round_kernel_log_density(fold: Fold, shape: float, bandwidth: float) -> torch.Tensor:
+    """Log-density (n,) of the queries under the kernels at the others."""
+    kernel_variances = bandwidth**2 * fold.axes.variances**shape
+    scaled_axes = fold.axes.axes / kernel_variances.sqrt()
+    distances = squared_distances(fold.queries @ scaled_axes, fold.others @ scaled_axes)
+    log_normaliser = 0.5 * (LOG_2PI + kernel_variances.log()).sum()
+    return log_kernel_sums(distances, fold.log_weights, 1.0) - log_normaliser
+
+
+def normal_log_density(fold: Fold) -> torch.Tensor:
+    """Log-density (n,) of the queries under the normal distribution of the others."""
+    variances, axes = fold.axes
+    squares = ((fold.queries @ axes) ** 2 / variances).sum(1)
+    return -0.5 * (squares + (LOG_2PI + variances.log()).sum())
