@@ -1,12 +1,13 @@
 """Does augmentation help a classifier? Four classifiers, six ways to more rows, by four measures.
 
     python benchmarks/classifiers.py --data ../shared/data
-    python benchmarks/classifiers.py --data ../shared/data --sets mnist-100 --repeats 3
+    python benchmarks/classifiers.py --data ../shared/data --sets mnist-100 --repeats 3 \\
+        --kinds even --factor 5 --classifiers LogisticRegression MLPClassifier
 
 Tables of scikit-learn (half of the rows train, half test, stratified, standardised) and MNIST with
-10, 100 or 1000 rows a class (all 10000 test rows, pixels between 0 and 1). Each as it is, where
-every row gets one more row of its class, and imbalanced, where every other class keeps a fifth of
-its rows and is brought to the size of the largest. All ways add the same numbers of rows.
+10, 100 or 1000 rows a class (all 10000 test rows, pixels between 0 and 1). Each as it is, "even",
+where classes grow to `--factor` times their size, and imbalanced, where every other class keeps a
+fifth of its rows and is brought to the size of the largest. All ways add the same numbers of rows.
 
 noise: a copy of a row with Gaussian noise of a tenth of each column's standard deviation. mixup: a
 point between two random rows of a class. SMOTE: between a row and one of its five nearest.
@@ -52,6 +53,7 @@ CLASSIFIERS = {
     "MLPClassifier": lambda seed: MLPClassifier(random_state=seed),
     "KNeighborsClassifier": lambda seed: KNeighborsClassifier(),
 }
+KINDS = ("even", "imbalanced")
 NOISE, SMOTE_NEIGHBORS, KEPT_OF_RARE = 0.1, 5, 5
 MEASURES = ("accuracy", "balanced accuracy", "log-loss", "calibration error")
 
@@ -87,11 +89,11 @@ def make_imbalanced(X: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray
     return X[kept], y[kept]
 
 
-def sizes_to_reach(y: np.ndarray) -> dict:
-    """Twice the rows where classes are even, the largest class's where not."""
+def sizes_to_reach(y: np.ndarray, factor: int) -> dict:
+    """``factor`` times the rows where classes are even, the largest class's where not."""
     classes, counts = np.unique(y, return_counts=True)
     if counts.min() > counts.max() / 2:
-        return dict(zip(classes.tolist(), (2 * counts).tolist(), strict=True))
+        return dict(zip(classes.tolist(), (factor * counts).tolist(), strict=True))
     return dict.fromkeys(classes.tolist(), int(counts.max()))
 
 
@@ -113,10 +115,10 @@ def add_rows(X: np.ndarray, y: np.ndarray, sizes: dict, seed: int, between: bool
     return np.concatenate(rows), np.concatenate(labels)
 
 
-def ways(X: np.ndarray, y: np.ndarray, is_image: bool, of_all, seed: int):
+def ways(X: np.ndarray, y: np.ndarray, is_image: bool, factor: int, of_all, seed: int):
     """(name, rows, labels) of every way to more rows that these can go."""
     yield "none", X, y
-    sizes = sizes_to_reach(y)
+    sizes = sizes_to_reach(y, factor)
     yield "noise", *add_rows(X, y, sizes, seed, between=False)
     yield "mixup", *add_rows(X, y, sizes, seed, between=True)
     rarest = np.unique(y, return_counts=True)[1].min()
@@ -150,15 +152,15 @@ def measure(classifier, X: np.ndarray, y: np.ndarray) -> list[float]:
     ]
 
 
-def compare(name: str, is_imbalanced: bool, images, of_all, seed: int) -> dict[str, list[float]]:
+def compare(name: str, kind: str, images, of_all, seed: int, arguments) -> dict[str, list[float]]:
     """The measures of every classifier and way, by ``"classifier | way"``."""
     X_train, X_test, y_train, y_test = drawn_rows(name, images, seed)
-    if is_imbalanced:
+    if kind == "imbalanced":
         X_train, y_train = make_imbalanced(X_train, y_train, seed)
-    results = {}
-    for way, rows, labels in ways(X_train, y_train, name in IMAGES, of_all, seed):
-        for classifier, make in CLASSIFIERS.items():
-            fitted = make(seed).fit(rows, labels)
+    results, is_image = {}, name in IMAGES
+    for way, rows, labels in ways(X_train, y_train, is_image, arguments.factor, of_all, seed):
+        for classifier in arguments.classifiers:
+            fitted = CLASSIFIERS[classifier](seed).fit(rows, labels)
             results[f"{classifier} | {way}"] = measure(fitted, X_test, y_test)
     return results
 
@@ -185,6 +187,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--sets", nargs="+", choices=[*TABLES, *IMAGES], default=[*TABLES, *IMAGES])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--factor", type=int, default=2, help="of the rows of even classes")
+    parser.add_argument("--classifiers", nargs="+", choices=CLASSIFIERS, default=list(CLASSIFIERS))
     parser.add_argument("--density-epochs", type=int, default=120, help="of all rows of MNIST")
     parser.add_argument("--results", type=Path, help="a JSON file that the measures are added to")
     arguments = parser.parse_args()
@@ -198,16 +203,16 @@ def main() -> None:
         of_all = fit("exemplar", rows, arguments.density_epochs, seed=0)
     print(describe(), flush=True)
     for name in arguments.sets:
-        for is_imbalanced in (False, True):
+        for kind in arguments.kinds:
+            of_all_rows = of_all if name in IMAGES else None
             repeats = [
-                compare(name, is_imbalanced, images, of_all if name in IMAGES else None, seed)
+                compare(name, kind, images, of_all_rows, seed, arguments)
                 for seed in range(arguments.repeats)
             ]
-            kind = f"{name}, imbalanced" if is_imbalanced else name
-            print(f"\n{kind}\n\n{gains_table(repeats)}", flush=True)
+            print(f"\n{name}, {kind}\n\n{gains_table(repeats)}", flush=True)
             if arguments.results is not None:
                 with arguments.results.open("a") as file:
-                    file.write(json.dumps({"set": kind, "repeats": repeats}) + "\n")
+                    file.write(json.dumps({"set": f"{name}, {kind}", "repeats": repeats}) + "\n")
 
 
 if __name__ == "__main__":

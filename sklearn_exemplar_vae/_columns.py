@@ -31,6 +31,7 @@ class ColumnScaling(Standardised):
         super().__init__(mean, scale)
         self.low, self.high, self.is_integer = low, high, is_integer
         self.has_low, self.has_high = np.isfinite(low), np.isfinite(high)
+        self.is_bounded = self.has_low | self.has_high
 
     @classmethod
     def fitted(cls, X, weights, low, high, is_integer) -> ColumnScaling:
@@ -41,7 +42,7 @@ class ColumnScaling(Standardised):
 
     def transform(self, X):
         line = np.array(X, dtype=np.float64)
-        for column in np.flatnonzero(self.has_low | self.has_high):
+        for column in np.flatnonzero(self.is_bounded):
             above, below = X[:, column] - self.low[column], self.high[column] - X[:, column]
             if self.has_low[column] and self.has_high[column]:
                 line[:, column] = np.log(above) - np.log(below)
@@ -51,7 +52,7 @@ class ColumnScaling(Standardised):
 
     def inverse_transform(self, rows, is_drawn=True):
         X = super().inverse_transform(rows)
-        for column in np.flatnonzero(self.has_low | self.has_high):
+        for column in np.flatnonzero(self.is_bounded):
             low, high, line = self.low[column], self.high[column], X[:, column]
             if self.has_low[column] and self.has_high[column]:
                 # Twice the same curve, each from the end where it loses no digits.
@@ -60,17 +61,20 @@ class ColumnScaling(Standardised):
                 X[:, column] = np.where(line < 0, low + span, high - span)
             else:
                 X[:, column] = low + np.exp(line) if self.has_low[column] else high - np.exp(-line)
+            # Rounding may have brought a value to its bound, which it cannot have.
+            ends = np.nextafter([low, high], [math.inf, -math.inf])
+            X[:, column] = np.clip(X[:, column], *ends)
         if is_drawn:
             X[:, self.is_integer] = np.rint(X[:, self.is_integer]) + 0.0  # no -0.0
         return X
 
     def log_jacobian(self, X):
         """One where there are no bounds, else (n,), minus infinity for a row not inside them."""
-        if not (self.has_low | self.has_high).any():
+        if not self.is_bounded.any():
             return super().log_jacobian(X)
         log_jacobian = np.full(len(X), super().log_jacobian(X))
         with np.errstate(divide="ignore", invalid="ignore"):
-            for column in np.flatnonzero(self.has_low | self.has_high):
+            for column in np.flatnonzero(self.is_bounded):
                 above = np.log(X[:, column] - self.low[column])
                 below = np.log(self.high[column] - X[:, column])
                 if self.has_low[column] and self.has_high[column]:

@@ -30,6 +30,8 @@ from .engine.flow_start import flow_start
 BATCH_SHARE = 0.25
 # More would cost time in proportion: on power-plant -15.09 by 1000 of 6860, -15.05 by 2000.
 MAX_DEFAULT_BATCH = 2000
+# Rows times columns of a step, which hold a thousand times as many bytes while it is taken.
+MAX_DEFAULT_NUMBERS = 2**17
 
 
 class ExemplarFlow(BaseTrainedDensity):
@@ -93,8 +95,9 @@ class ExemplarFlow(BaseTrainedDensity):
         Relative tolerance of the densities of `score_samples`; as in `ExemplarVAE`. May be changed
         after fit.
     batch_size : int or "auto", default="auto"
-        Rows of a step; "auto" is a quarter of the rows trained on, up to 2000: few enough of all
-        that a model cannot memorise. At most M + 1 with an int `n_exemplars`.
+        Rows of a step; "auto" is a quarter of the rows trained on, few enough of all that a model
+        cannot memorise, and up to 2000 (fewer of more than 64 columns). At most M + 1 with an int
+        `n_exemplars`.
     learning_rate_init : float, default=0.003
         Adam's step size at the start, falling along a cosine to almost zero at `max_iter`.
     max_iter : int, default=100
@@ -104,7 +107,8 @@ class ExemplarFlow(BaseTrainedDensity):
         weights. The rows held out become exemplars afterwards. Of fewer than 20 rows none can be
         held out; then the start is kept as it is.
     validation_fraction : float, default=0.1
-        Share of the rows held out, at least 10 and at most 2000 rows (500 of a million).
+        Share of the rows held out, at least 10 rows and at most 2000 (1000 of 50 000 rows, 500 of
+        more than 100 000).
     n_iter_no_change : int, default=10
         Epochs without improvement before stopping.
     tol : float, default=1e-3
@@ -276,7 +280,8 @@ class ExemplarFlow(BaseTrainedDensity):
     def _training_settings(self, n_rows, device, floor):
         batch_size, n_exemplars = self.batch_size, self.n_exemplars
         if batch_size == "auto":
-            batch_size = min(MAX_DEFAULT_BATCH, max(2, math.ceil(BATCH_SHARE * n_rows)))
+            batch_size = min(MAX_DEFAULT_BATCH, MAX_DEFAULT_NUMBERS // self.n_features_in_)
+            batch_size = max(2, min(batch_size, math.ceil(BATCH_SHARE * n_rows)))
         has_exemplars = self._model.prior.needs_exemplars
         if n_exemplars == "auto" or not has_exemplars:
             n_exemplars = "batch"

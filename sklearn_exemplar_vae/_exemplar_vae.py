@@ -134,7 +134,8 @@ class ExemplarVAE(BaseTrainedDensity):
         weights. The rows held out become exemplars afterwards. Of fewer than 20 rows none can be
         held out; then a start that is a density estimate is kept as it is.
     validation_fraction : float, default=0.1
-        Share of the rows held out, at least 10 and at most 2000 rows (500 of a million).
+        Share of the rows held out, at least 10 rows and at most 2000 (1000 of 50 000 rows, 500 of
+        more than 100 000).
     n_iter_no_change : int, default=10
         Epochs without improvement before stopping.
     tol : float, default=1e-3

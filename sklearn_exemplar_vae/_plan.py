@@ -30,7 +30,7 @@ RETRIEVAL_FROM = 0.9
 # Held-out rows scored at every epoch, at most: more would slow the epoch, not sharpen the choice.
 # Each is scored by all exemplars, so that of millions fewer have to do.
 MAX_VALIDATION_ROWS = 2_000
-MAX_VALIDATION_PAIRS = 2 * 10**8
+MAX_VALIDATION_PAIRS = 5 * 10**7
 FEWEST_OF_MILLIONS = 500
 # A gain shown on fewer held-out rows is shown by chance too often.
 MIN_VALIDATION_ROWS = 10

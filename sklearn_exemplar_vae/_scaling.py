@@ -13,8 +13,6 @@ from .engine.likelihoods import N_LEVELS
 class Unscaled:
     """Rows as they are: zeros and ones, or probabilities."""
 
-    mean = None  # of the columns where they are known, in the model's units
-
     def transform(self, X: np.ndarray) -> np.ndarray:
         return X
 
