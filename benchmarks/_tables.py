@@ -58,10 +58,11 @@ SYNTHETIC = {
     ),
 }
 TABLES = [*UCI, *BUNDLED, *SYNTHETIC]
+MAX_ROWS = 20_000  # of a table: some of the estimators take their time
 
 
 def load(name: str, folder: Path | None) -> np.ndarray:
-    """Rows of a table, without duplicates."""
+    """Rows of a table, without duplicates, at most `MAX_ROWS` of them at random."""
     if name in SYNTHETIC:
         return SYNTHETIC[name].rows()
     if name in UCI:
@@ -69,7 +70,10 @@ def load(name: str, folder: Path | None) -> np.ndarray:
         rows = np.loadtxt(folder / "uci" / f"{file}.txt.gz")[:, columns]
     else:
         rows = BUNDLED[name]()
-    return np.unique(rows, axis=0)
+    rows = np.unique(rows, axis=0)
+    if len(rows) > MAX_ROWS:
+        rows = np.random.default_rng(0).choice(rows, MAX_ROWS, replace=False)
+    return rows
 
 
 def dequantise(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -127,6 +127,8 @@ class ExemplarFlow(BaseTrainedDensity):
     ----------
     bandwidth_ : float
         s, in the units of codes. Not with the "gaussian" prior.
+    normal_weight_ : float
+        w, the share of the normal. Only with the "mixed" prior.
     n_exemplars_ : int
         Exemplars kept: rows of positive weight.
     n_components_ : int
@@ -234,15 +236,6 @@ class ExemplarFlow(BaseTrainedDensity):
         self.verbose = verbose
         self.random_state = random_state
 
-    def sample_like(self, X, n_samples=1, random_state=None, *, noise=True):
-        if self.prior == "gaussian":
-            raise ValueError(
-                "sample_like draws from the kernel at a row; prior='gaussian' has none."
-            )
-        return super().sample_like(X, n_samples, random_state, noise=noise)
-
-    sample_like.__doc__ = BaseTrainedDensity.sample_like.__doc__
-
     def _check_new(self, X):
         names = getattr(self, "feature_names_in_", None)
         check_columns_have_a_density(X, names)
@@ -288,6 +281,10 @@ class ExemplarFlow(BaseTrainedDensity):
         n_neighbors = self.n_neighbors if has_exemplars else None
         exemplars = plan_exemplars(n_rows, batch_size, n_exemplars, n_neighbors, self.retrieval)
         return exemplars._asdict() | {"kl_warmup": 0}
+
+    def _prior_attributes(self):
+        share = self._model.prior.share.item() if self.prior == "mixed" else None
+        return super()._prior_attributes() | {"normal_weight_": share}
 
     def _structure(self, n_features):
         low, high, is_integer = self._column_kinds(n_features)

@@ -133,10 +133,16 @@ class BaseTrainedDensity(BaseExemplarDensity):
             self._train(X, weights, groups, held_out, splitter, generator, floor, is_stored)
             self._score_seed = seed
             self._keep_exemplars(X, weights, kept, n_rows)
-            vars(self).pop("bandwidth_", None)  # of a fit before this one
-            if self._model.prior.needs_exemplars:
-                self.bandwidth_ = self._model.prior.log_bandwidth.exp().item()
+            for name, value in self._prior_attributes().items():
+                vars(self).pop(name, None)  # of a fit before this one
+                if value is not None:
+                    setattr(self, name, value)
         return self
+
+    def _prior_attributes(self) -> dict[str, float | None]:
+        """What the prior has learned, by the attribute it is to be; None where it has no such."""
+        prior = self._model.prior
+        return {"bandwidth_": prior.log_bandwidth.exp().item() if prior.needs_exemplars else None}
 
     def _check_new(self, X) -> None:
         """Raise a ValueError where no model can be made of X."""

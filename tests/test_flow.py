@@ -59,7 +59,7 @@ def test_training_bound_is_the_density_left_out_by_brute_force():
     bound = model.training_bound(X, noise, log_weights, excluded, None, 1.0)
     codes, log_det = (part.detach() for part in model.network(X))
     prior, base = model.prior, model.prior.base
-    share, s = torch.sigmoid(prior.logit).item(), prior.log_bandwidth.exp().item()
+    share, s = prior.share.item(), prior.log_bandwidth.exp().item()
     for i in range(30):
         others = [n for n in range(30) if groups[n] != groups[i]]
         kernels = [multivariate_normal(codes[n], s**2 * np.eye(2)).pdf(codes[i]) for n in others]
@@ -114,7 +114,7 @@ def test_samples_near_a_row_have_codes_near_its_own():
 def test_the_gaussian_prior_has_nothing_near_a_row():
     X = two_moons(100)
     model = small_flow(prior="gaussian", max_iter=1).fit(X)
-    assert not hasattr(model, "bandwidth_")
+    assert not hasattr(model, "bandwidth_") and not hasattr(model, "normal_weight_")
     with pytest.raises(ValueError, match="prior='gaussian'"):
         model.sample_like(X)
 
@@ -177,8 +177,7 @@ def test_normal_rows_start_at_a_normal_and_moons_at_kernels():
     X = correlated(400, 6)
     near_normal = small_flow(max_iter=0).fit(X)
     two = small_flow(max_iter=0).fit(two_moons(400))
-    shares = [torch.sigmoid(model._model.prior.logit).item() for model in (near_normal, two)]
-    assert shares[0] > 0.8 and shares[1] < 0.2
+    assert near_normal.normal_weight_ > 0.8 and two.normal_weight_ < 0.2
     best = max(kernel_density_scores(X[:300], X[300:], h).mean() for h in np.geomspace(0.1, 2, 20))
     assert small_flow(max_iter=0).fit(X[:300]).score_samples(X[300:]).mean() > best + 1
 

@@ -55,6 +55,10 @@ class NormalPrior(nn.Module):
             exemplars.codes.new_empty(n_samples, len(self.base.mean)), generator
         )
 
+    def sample_near(self, mean, log_variance, generator) -> torch.Tensor:
+        """There is no kernel at a row, and no posterior of its code."""
+        raise ValueError("sample_like draws from the kernel at a row; prior='gaussian' has none.")
+
 
 class MixedPrior(ExemplarPrior):
     """p(z | X) = (1 - w) sum_n w_n N(z; f(x_n), s^2 I) + w N(z), w learned.
@@ -74,6 +78,11 @@ class MixedPrior(ExemplarPrior):
         self.base = base
         self.logit = nn.Parameter(torch.tensor(math.log(share) - math.log1p(-share)))
 
+    @property
+    def share(self) -> torch.Tensor:
+        """w"""
+        return torch.sigmoid(self.logit)
+
     def log_prob(self, codes, exemplars, excluded=None, log_totals=None) -> torch.Tensor:
         return self.completed(super().log_prob(codes, exemplars, excluded, log_totals), codes)
 
@@ -84,5 +93,5 @@ class MixedPrior(ExemplarPrior):
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
         codes = super().sample(exemplars, n_samples, generator)
         uniforms = torch.rand(len(codes), 1, generator=generator, device=codes.device)
-        is_normal = uniforms < torch.sigmoid(self.logit)
+        is_normal = uniforms < self.share
         return torch.where(is_normal, self.base.sample(codes, generator), codes)
