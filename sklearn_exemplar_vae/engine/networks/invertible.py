@@ -19,6 +19,11 @@ MIN_SHARE = 1e-3
 MIN_SLOPE = 1e-3
 # softplus(SLOPE_OFFSET) + MIN_SLOPE = 1: parameters of zero make the identity.
 SLOPE_OFFSET = math.log(math.expm1(1 - MIN_SLOPE))
+# Of He's weights for rectifiers. A smooth network that starts flat bends little where rows are few:
+# beside rectifiers at one it gains 0.25 nats a row on wine, 0.9 on diabetes, 2.1 on breast_cancer,
+# 0.2 on 16 components of digits and 0.03 on power-plant. (Tanh is as good but on digits, 0.5 less
+# than a rectifier.)
+WEIGHT_SCALE = 0.2
 
 
 def spline(
@@ -107,7 +112,8 @@ class AutoregressiveSplines(nn.Module):
         for size in hidden_layer_sizes:
             hidden = torch.arange(size) % max(1, n_features - 1)
             mask = hidden[:, None] >= degrees
-            layers += [MaskedLinear(mask, he_normal(*mask.shape, generator)), nn.ReLU()]
+            weight = WEIGHT_SCALE * he_normal(*mask.shape, generator)
+            layers += [MaskedLinear(mask, weight), nn.GELU()]
             degrees = hidden
         mask = (positions[:, None] > degrees).repeat_interleave(3 * N_BINS - 1, 0)
         layers.append(MaskedLinear(mask, torch.zeros(mask.shape)))
