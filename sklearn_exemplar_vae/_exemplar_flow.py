@@ -109,8 +109,8 @@ class ExemplarFlow(BaseTrainedDensity):
     validation_fraction : float, default=0.1
         Share of the rows held out, at least 10 rows and at most 2000 (1000 of 50 000 rows, 500 of
         more than 100 000).
-    n_iter_no_change : int, default=10
-        Epochs without improvement before stopping.
+    n_iter_no_change : int, default=20
+        Epochs without improvement before stopping; an epoch has few steps.
     tol : float, default=1e-3
         Nats a row that count as improvement. The start is given up only for a gain of more than two
         standard errors.
@@ -206,7 +206,7 @@ class ExemplarFlow(BaseTrainedDensity):
         max_iter=100,
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=10,
+        n_iter_no_change=20,
         tol=1e-3,
         warm_start=False,
         device="auto",
