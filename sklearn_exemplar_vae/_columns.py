@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
+import torch
 from sklearn.utils import gen_batches
 
 from ._rows import ROWS_AT_A_TIME
@@ -162,6 +163,15 @@ def dequantised(X: np.ndarray, is_integer: np.ndarray, seed: int) -> np.ndarray:
     # Not up to the ends, which with bounds are no values: single precision could round to them.
     X[:, is_integer] += 0.999 * noise
     return X
+
+
+def points_of_unit(n_points: int, n_columns: int) -> np.ndarray:
+    """Points (n_points, n_columns) spread evenly over the unit around zero, its ends left out.
+
+    Sobol points, which for one column and a power of two are the midpoints of equal parts.
+    """
+    points = torch.quasirandom.SobolEngine(n_columns).draw(n_points, dtype=torch.float64).numpy()
+    return points + 0.5 / n_points - 0.5
 
 
 def check_integers(X: np.ndarray, is_integer: np.ndarray, names) -> None:

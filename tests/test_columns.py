@@ -6,7 +6,7 @@ import pytest
 from _models import correlated, small_flow
 from scipy.stats import expon
 
-from sklearn_exemplar_vae._columns import ColumnScaling
+from sklearn_exemplar_vae._columns import ColumnScaling, points_of_unit
 
 
 def positive(n_rows=400):
@@ -115,11 +115,18 @@ def test_probabilities_of_integers_sum_to_one(bounds):
     X = counts()[:, :1]
     model = small_flow(integer_columns=[0], bounds=bounds, max_iter=20).fit(X)
     probabilities = np.exp(model.score_samples(np.arange(-20, 120)[:, None]))
-    assert abs(probabilities.sum() - 1) < 0.02
+    assert abs(probabilities.sum() - 1) < 0.005
     frequencies = np.bincount(X[:, 0].astype(int), minlength=120)[:8] / len(X)
     np.testing.assert_allclose(probabilities[20:28], frequencies, atol=0.05)
     if bounds is not None:
         assert probabilities[:20].sum() == 0  # zero is a value, minus one is not
+
+
+def test_points_of_a_unit():
+    np.testing.assert_allclose(np.sort(points_of_unit(4, 1)[:, 0]), [-0.375, -0.125, 0.125, 0.375])
+    points = points_of_unit(16, 5)
+    assert (abs(points) < 0.5).all() and len(np.unique(points, axis=0)) == 16
+    np.testing.assert_allclose(points.mean(0), 0, atol=1e-12)
 
 
 def test_samples_of_integer_columns_are_integers():
