@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from _models import small_vae
+from _models import small_flow, small_vae
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, load_wine
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -364,3 +364,13 @@ def test_frames_reach_the_classifier_as_frames():
             return super().partial_fit(X, y, classes, sample_weight)
 
     AugmentedClassifier(NeedsNames(), ExemplarAugmenter(Shifted()), n_passes=1).fit(frame, y)
+
+
+def test_a_flow_augments_too():
+    X, y = load_wine(return_X_y=True)
+    augmenter = ExemplarAugmenter(small_flow(prior="exemplar"), proportion=0.5, random_state=0)
+    redrawn = augmenter.fit_transform(X, y)
+    changed = (redrawn != X).any(1)
+    assert abs(changed.mean() - 0.5) < 0.01
+    scores = augmenter.density_.score_samples(redrawn[changed])
+    assert scores.mean() > augmenter.density_.score_samples(X).mean() - 10
