@@ -12,9 +12,9 @@ fifth of its rows and is brought to the size of the largest. All ways add the sa
 noise: a copy of a row with Gaussian noise of a tenth of each column's standard deviation. mixup: a
 point between two random rows of a class. SMOTE: between a row and one of its five nearest.
 RandomOverSampler: kernel density estimation in the input space, imbalanced-learn's, shrinkage one.
-ours: `ExemplarOverSampler`, its density an `ExemplarVAE` fitted to the training rows without labels.
-ours, flow: an `ExemplarFlow`, of tables. ours, all rows: an `ExemplarVAE` fitted once to all 50000
-rows of MNIST, without labels.
+ours: `ExemplarOverSampler`, its density an `ExemplarVAE` fitted to the training rows without
+labels. ours, flow: an `ExemplarFlow`, of tables. ours, all rows: an `ExemplarVAE` fitted once to
+all 50000 rows of MNIST, without labels.
 
 Accuracy, balanced accuracy and the expected calibration error (ten equal bins of the confidence)
 are per cent, the log-loss nats. Gains are over no augmentation on the same rows, ± a standard error
