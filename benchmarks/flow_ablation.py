@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with uci/*.txt.gz")
     parser.add_argument(
-        "--sets", nargs="+", choices=TABLES, default=["wine", "diabetes", "power-plant"]
+        "--sets", nargs="+", choices=TABLES, default=["wine", "diabetes", "breast_cancer"]
     )
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2, help="fits side by side, one thread each")
