@@ -179,7 +179,8 @@ class BaseExemplarDensity(
 
     def _sample_near(self, rows: torch.Tensor, noise: bool, n_samples: int, seed: int):
         drawn = self._model.sample_near(rows, n_samples, noise, self._generator(seed))
-        drawn = self._from_model(drawn.flatten(0, 1), is_drawn=noise)
+        is_drawn = noise or not self._model.has_means
+        drawn = self._from_model(drawn.flatten(0, 1), is_drawn)
         return drawn.reshape(len(rows), n_samples, -1)
 
     # -------------------------------------------------------------------- codes
@@ -231,7 +232,8 @@ class BaseExemplarDensity(
         for part in gen_batches(len(codes), ROWS_AT_A_TIME):
             with torch.no_grad():
                 decoded = model.decode(self._to_device(codes[part])).cpu().numpy()
-                rows[part] = self._scaling.inverse_transform(decoded, is_drawn=False)
+                decoded = self._scaling.inverse_transform(decoded, is_drawn=False)
+                rows[part] = self._scaling.brought_inside(decoded.astype(codes.dtype))
         return rows
 
     def kneighbors(self, X=None, n_neighbors=5, return_distance=True):
@@ -378,7 +380,8 @@ class BaseExemplarDensity(
 
     def _from_model(self, rows: torch.Tensor, is_drawn: bool = True) -> np.ndarray:
         rows = rows.cpu().numpy().astype(np.float64)
-        return self._scaling.inverse_transform(rows, is_drawn).astype(self._dtype())
+        rows = self._scaling.inverse_transform(rows, is_drawn).astype(self._dtype())
+        return self._scaling.brought_inside(rows)
 
     def _encode(self, X: np.ndarray) -> torch.Tensor:
         return torch.cat(over_rows(self._encode_part, X))

@@ -62,11 +62,19 @@ class ColumnScaling(Standardised):
                 X[:, column] = np.where(line < 0, low + span, high - span)
             else:
                 X[:, column] = low + np.exp(line) if self.has_low[column] else high - np.exp(-line)
-            # Rounding may have brought a value to its bound, which it cannot have.
-            ends = np.nextafter([low, high], [math.inf, -math.inf])
-            X[:, column] = np.clip(X[:, column], *ends)
         if is_drawn:
             X[:, self.is_integer] = np.rint(X[:, self.is_integer]) + 0.0  # no -0.0
+        return X
+
+    def brought_inside(self, X):
+        """Values that rounding has brought to their bound, which they cannot have, next to it."""
+        for column in np.flatnonzero(self.is_bounded):
+            ends = X.dtype.type([self.low[column], self.high[column]])
+            inside = np.nextafter(ends, X.dtype.type([math.inf, -math.inf]))
+            # The bound itself, rounded to the dtype of X, may already be inside.
+            smallest = ends[0] if ends[0] > self.low[column] else inside[0]
+            largest = ends[1] if ends[1] < self.high[column] else inside[1]
+            X[:, column] = np.clip(X[:, column], smallest, largest)
         return X
 
     def log_jacobian(self, X):
@@ -101,8 +109,11 @@ def check_bounds(
     if bounds is None:
         bounds = {}
     if isinstance(bounds, Mapping):
-        pairs = {column_position(key, names, n_features, "bounds"): bounds[key] for key in bounds}
+        columns = column_positions(bounds, names, n_features, "bounds")
+        pairs = dict(zip(columns, bounds.values(), strict=True))
     else:
+        if isinstance(bounds, np.ndarray) and bounds.ndim == 0:
+            raise ValueError(f"bounds must be pairs (low, high), got {bounds!r}.")
         if len(bounds) != n_features:
             raise ValueError(
                 f"bounds must have a pair for each of the {n_features} columns, or be a dict of "
@@ -136,9 +147,28 @@ def check_integer_columns(integer_columns, names, n_features: int) -> np.ndarray
                 f"integer_columns as a mask must have {n_features} values, got {len(given)}."
             )
         return np.array(given, dtype=bool)
-    for key in given:
-        chosen[column_position(key, names, n_features, "integer_columns")] = True
+    chosen[column_positions(given, names, n_features, "integer_columns")] = True
     return chosen
+
+
+def column_positions(keys, names, n_features: int, parameter: str) -> list[int]:
+    """Of columns given by positions or names, each once."""
+    columns = [column_position(key, names, n_features, parameter) for key in keys]
+    for key, column in zip(keys, columns, strict=True):
+        if columns.count(column) > 1:
+            raise ValueError(f"{parameter} gives {key!r} more than once: {list(keys)!r}.")
+    return columns
+
+
+def check_integer_bounds(low, high, is_integer: np.ndarray, names) -> None:
+    """Raise a ValueError unless the bounds of integer columns are integers."""
+    for column in np.flatnonzero(is_integer):
+        for end in (low[column], high[column]):
+            if np.isfinite(end) and end != np.rint(end):
+                raise ValueError(
+                    f"bounds of {column_name(column, names)} must be integers, as its values are, "
+                    f"got {end:g}."
+                )
 
 
 def column_position(key, names: np.ndarray | None, n_features: int, parameter: str) -> int:
@@ -157,11 +187,13 @@ def column_position(key, names: np.ndarray | None, n_features: int, parameter: s
 
 
 def dequantised(X: np.ndarray, is_integer: np.ndarray, seed: int) -> np.ndarray:
-    """A copy of X with uniform noise of one unit on its integer columns, around the integer."""
-    X, rng = X.copy(), np.random.default_rng(seed)
+    """A copy of X with uniform noise of one unit on its integer columns, around the integer.
+
+    In double precision: single rounds noise on large integers to their unit's ends and beyond.
+    """
+    X, rng = X.astype(np.float64), np.random.default_rng(seed)
     noise = rng.uniform(-0.5, 0.5, (len(X), int(is_integer.sum())))
-    # Not up to the ends, which with bounds are no values: single precision could round to them.
-    X[:, is_integer] += 0.999 * noise
+    X[:, is_integer] += (1 - 1e-6) * noise  # not up to the ends, which with bounds are no values
     return X
 
 
@@ -197,8 +229,11 @@ def check_inside(X: np.ndarray, low: np.ndarray, high: np.ndarray, names) -> Non
             )
 
 
-def check_columns_have_a_density(X: np.ndarray, names) -> None:
-    """Raise a ValueError, which names the column, if one is constant or a copy of another."""
+def check_columns_have_a_density(X: np.ndarray, is_integer: np.ndarray, names) -> None:
+    """Raise a ValueError, which names the column, if one is constant or a copy of another.
+
+    Of integers, which get noise, copies have a density.
+    """
     digests = [hashlib.blake2b(digest_size=16) for _ in range(X.shape[1])]
     is_constant = np.ones(X.shape[1], dtype=bool)
     for part in gen_batches(len(X), ROWS_AT_A_TIME):
@@ -211,6 +246,8 @@ def check_columns_have_a_density(X: np.ndarray, names) -> None:
         raise ValueError(f"X is constant in {column}: there it has no density. Drop the column.")
     first = {}
     for column, digest in enumerate(digests):
+        if is_integer[column]:
+            continue
         other = first.setdefault(digest.digest(), column)
         if other != column:
             raise ValueError(

@@ -116,8 +116,8 @@ class BaseTrainedDensity(BaseExemplarDensity):
             else:
                 self._check_new(X)
                 self._split_seed = seed
-            X = self._dequantised(X, seed, is_stored)
-            groups = duplicate_groups(X)
+            as_given, X = X, self._dequantised(X, seed, is_stored)
+            groups = self._duplicate_groups(as_given, X)
             held_out = None
             # Of its own seed, so that a warm start holds out the rows that it has not trained on.
             splitter = torch.Generator().manual_seed(self._split_seed)
@@ -143,6 +143,10 @@ class BaseTrainedDensity(BaseExemplarDensity):
         """What the prior has learned, by the attribute it is to be; None where it has no such."""
         prior = self._model.prior
         return {"bandwidth_": prior.log_bandwidth.exp().item() if prior.needs_exemplars else None}
+
+    def _duplicate_groups(self, as_given, dequantised) -> np.ndarray:
+        """Equal for rows, (n,), that are copies of each other, and no exemplars of each other."""
+        return duplicate_groups(as_given)
 
     def _check_new(self, X) -> None:
         """Raise a ValueError where no model can be made of X."""
@@ -173,7 +177,7 @@ class BaseTrainedDensity(BaseExemplarDensity):
         rows = rows_to_start_from(X, generator)
         return (
             self._to_model(X[rows].astype(np.float64)).cpu(),
-            torch.from_numpy(weights[rows]),
+            torch.from_numpy(weights[rows] / weights.mean()),
             torch.from_numpy(groups[rows]),
         )
 

@@ -20,6 +20,10 @@ class Unscaled:
         """Rows in the units of X; ``is_drawn`` unless they are means."""
         return rows
 
+    def brought_inside(self, X: np.ndarray) -> np.ndarray:
+        """Rows that rounding has not put where rows cannot be."""
+        return X
+
     def log_jacobian(self, X: np.ndarray) -> float | np.ndarray:
         """log |d scaled / d X|, one or (n,): masses need none."""
         return 0.0
@@ -64,7 +68,8 @@ class Standardised(Unscaled):
 
 def column_statistics(X: np.ndarray, weights: np.ndarray, transform=None):
     """Weighted means and scales of columns, after ``transform``; a part of the rows at a time."""
-    scaler = StandardScaler()
+    # Of mean one: the scaler takes the weights' sum for a number of rows, and judges rounding by it.
+    scaler, weights = StandardScaler(), weights / weights.mean()
     for part in gen_batches(len(X), ROWS_AT_A_TIME):
         rows = X[part].astype(float_dtype(X), copy=False)
         if transform is not None:

@@ -85,6 +85,8 @@ def test_means_of_curves_are_in_the_units_of_x():
         ([(0, None), ("0", "1")], "numbers or None"),
         ({"c": (0, 1)}, "the column 'c', which X does not have"),
         ({2: (0, 1)}, "position from 0 to 1, got 2"),
+        ({0: (0, 1), -1: (0, 1)}, "position from 0 to 1, got -1"),
+        (np.array(3.0), "bounds"),
         ({0: (1, None)}, r"strictly inside its bounds \(1, inf\) in column 0"),
         ("positive", "bounds"),
         (3, "bounds"),
@@ -129,10 +131,62 @@ def test_points_of_a_unit():
     np.testing.assert_allclose(points.mean(0), 0, atol=1e-12)
 
 
+def test_copies_are_left_out_together_whatever_their_noise():
+    """Rows given four times must not make the kernel narrow: their noise differs, they do not."""
+    X = np.column_stack([np.random.default_rng(0).normal(size=150), counts(150)[:, 0]])
+    once = small_flow(prior="exemplar", integer_columns=[1], max_iter=0).fit(X)
+    often = small_flow(prior="exemplar", integer_columns=[1], max_iter=0).fit(
+        np.repeat(X, 4, axis=0)
+    )
+    assert often.bandwidth_ > 0.7 * once.bandwidth_
+
+
+def test_what_is_no_integer_has_no_probability():
+    model = small_flow(integer_columns=[0], bounds={0: (0, None)}).fit(counts()[:, :1])
+    scores = model.score_samples([[-0.3], [2.5], [-1.0], [3.0]])
+    assert (scores[:3] == -np.inf).all() and np.isfinite(scores[3])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_integers_keep_their_unit(dtype):
+    X = np.random.default_rng(0).integers(0, 65536, (300, 1)).astype(dtype)
+    X[:20] = 65535
+    model = small_flow(integer_columns=[0], bounds={0: (0, 65535)}, max_iter=2).fit(X)
+    assert np.isfinite(model.score_samples(X)).all()
+    samples = model.sample(2000, random_state=0)
+    assert samples.min() >= 0 and samples.max() <= 65535
+
+
+@pytest.mark.parametrize("low", [0.0, 100.0, 0.1])
+def test_samples_in_single_precision_are_inside_too(low):
+    X = np.random.default_rng(0).lognormal(-8, 3, (500, 1))
+    X = np.clip(low + X, np.nextafter(np.float32(low), np.float32(9e9)), None).astype(np.float32)
+    X = X[X[:, 0].astype(float) > low]
+    model = small_flow(bounds=[(low, None)], max_iter=1).fit(X)
+    samples = model.sample(2000, random_state=0)
+    assert samples.dtype == np.float32
+    assert np.isfinite(model.score_samples(samples)).all()
+    assert np.isfinite(model.transform(model.sample_like(samples[:50])[:, 0])).all()
+
+
+def test_equal_columns_of_integers_are_no_error():
+    X = np.repeat(counts()[:, :1], 2, axis=1)
+    assert np.isfinite(small_flow(integer_columns=[0, 1]).fit(X).score(X))
+
+
+def test_one_weight_alone_is_named():
+    with pytest.raises(ValueError, match="sample_weight must be positive for at least two rows"):
+        small_flow().fit(positive(), sample_weight=np.eye(400)[0])
+
+
 def test_samples_of_integer_columns_are_integers():
     X = counts()
     model = small_flow(integer_columns=[True, False], bounds={0: (0, None)}).fit(X)
-    for samples in (model.sample(500, random_state=0), model.sample_like(X[:20], 5)[:, 0]):
+    for samples in (
+        model.sample(500, random_state=0),
+        model.sample_like(X[:20], 5)[:, 0],
+        model.sample_like(X[:20], 5, noise=False)[:, 0],
+    ):
         assert (samples[:, 0] == np.rint(samples[:, 0])).all() and (samples[:, 0] >= 0).all()
         assert (samples[:, 1] != np.rint(samples[:, 1])).all()
     model.extend_exemplars(X)
@@ -153,6 +207,7 @@ def test_dequantising_leaves_the_rows_of_the_caller_alone():
     [
         ([1], "column 1, in which X has"),
         ([2], "position from 0 to 1, got 2"),
+        ([0, 0, 1], "integer_columns gives 0 more than once"),
         ([True], "as a mask must have 2 values, got 1"),
         (["count"], "the column 'count', which X does not have"),
         ([0.5], "position from 0 to 1, got 0.5"),
@@ -162,6 +217,11 @@ def test_dequantising_leaves_the_rows_of_the_caller_alone():
 def test_wrong_integer_columns(integer_columns, message):
     with pytest.raises((ValueError, TypeError), match=message):
         small_flow(integer_columns=integer_columns).fit(counts())
+
+
+def test_bounds_of_integers_are_integers():
+    with pytest.raises(ValueError, match="bounds of column 0 must be integers.*got 0.2"):
+        small_flow(integer_columns=[0], bounds={0: (0.2, None)}).fit(counts())
 
 
 def test_integers_have_to_be_in_memory(tmp_path):

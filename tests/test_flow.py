@@ -9,6 +9,7 @@ from sklearn.neighbors import KernelDensity
 from test_oracles import kernel_density_scores
 
 from sklearn_exemplar_vae import ExemplarFlow
+from sklearn_exemplar_vae.engine.bandwidth import best_bandwidth
 from sklearn_exemplar_vae.engine.flow_start import (
     best_mixture,
     flow_start,
@@ -16,6 +17,7 @@ from sklearn_exemplar_vae.engine.flow_start import (
     round_kernel_log_density,
 )
 from sklearn_exemplar_vae.engine.kde_start import left_out_folds
+from sklearn_exemplar_vae.engine.mixed import MixedPrior, NormalBase
 from sklearn_exemplar_vae.engine.priors import Exemplars
 
 
@@ -182,11 +184,40 @@ def test_normal_rows_start_at_a_normal_and_moons_at_kernels():
     assert small_flow(max_iter=0).fit(X[:300]).score_samples(X[300:]).mean() > best + 1
 
 
+def test_given_bandwidths_get_the_best_share():
+    X = two_moons(400)
+    shares = [small_flow(max_iter=0, bandwidth=h).fit(X).normal_weight_ for h in (0.1, 2.0)]
+    assert shares[0] < 0.1 and shares[1] > 0.9
+
+
+@pytest.mark.parametrize("scale", [1e-50, 1e39])
+def test_the_scale_of_weights_does_not_matter(scale):
+    X = two_moons(200)
+    scores = small_flow().fit(X).score_samples(X)
+    scaled = small_flow().fit(X, sample_weight=np.full(200, scale)).score_samples(X)
+    np.testing.assert_allclose(scaled, scores, atol=1e-4)
+
+
+def test_bandwidth_refitted_by_left_out_rows_is_the_best_of_a_grid():
+    rows, weights, groups, generator = folds_of(60)
+    start = flow_start(rows, weights, groups, "mixed", "loo", 60, generator)
+    prior = MixedPrior(0.4, NormalBase(start.axes, start.log_variances), 0.3)
+    codes = rows.float()
+    log_weights = torch.zeros(60)
+    log_weights[0] = 3.5  # of most of the weight
+    exemplars, excluded = Exemplars(codes, log_weights), torch.eye(60, dtype=torch.bool)
+    best = best_bandwidth(codes, torch.ones(60), exemplars, prior, excluded)
+
+    def left_out(bandwidth):
+        prior.log_bandwidth.data.fill_(np.log(bandwidth))
+        return prior.log_prob(codes, exemplars, excluded).sum().item()
+
+    assert left_out(best) > max(left_out(s) for s in np.geomspace(0.14, 0.79, 60)) - 0.05
+
+
 def test_share_of_the_normal_is_the_share_of_samples():
     rows, weights, groups, generator = folds_of()
     start = flow_start(rows, weights, groups, "mixed", "loo", len(rows), generator)
-    from sklearn_exemplar_vae.engine.mixed import MixedPrior, NormalBase
-
     base = NormalBase(start.axes, start.log_variances)
     base.mean.data += 100.0
     prior = MixedPrior(0.1, base, 0.3)

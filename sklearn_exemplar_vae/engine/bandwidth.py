@@ -60,10 +60,13 @@ def best_bandwidth(
     if excluded is not None:
         distances = distances.masked_fill(excluded, math.inf)
 
-    log_total = torch.logsumexp(exemplars.log_weights, 0)
+    log_totals = exemplars.log_weights[None]
+    if excluded is not None:
+        log_totals = log_totals.masked_fill(excluded, -math.inf)
+    log_totals = torch.logsumexp(log_totals, 1)
 
     def mean_log_prior(bandwidth):
-        log_sums = log_kernel_sums(distances, exemplars.log_weights, bandwidth**-2) - log_total
+        log_sums = log_kernel_sums(distances, exemplars.log_weights, bandwidth**-2) - log_totals
         log_kernels = log_sums - codes.shape[1] * (0.5 * LOG_2PI + math.log(bandwidth))
         return (weights * prior.completed(log_kernels, codes)).sum().item()
 

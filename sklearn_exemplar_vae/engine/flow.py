@@ -26,6 +26,7 @@ class FlowModel(nn.Module):
     """
 
     n_noise = 0  # nothing perturbs a code
+    has_means = False  # a code has one row
 
     def __init__(self, network: InvertibleNetwork, prior: nn.Module) -> None:
         super().__init__()

@@ -52,21 +52,22 @@ def flow_start(
         codes are uncorrelated.
     rows, weights, groups, bandwidth, n_exemplars, generator : see `kernel_start`
     """
-    axes = principal_axes(rows, weights)
+    folds = []
+    if prior != "gaussian":
+        folds = list(left_out_folds(rows, weights, groups, generator))
     shape, share, is_given = 0.0, 0.5, not isinstance(bandwidth, str)
     if prior == "gaussian":
         shape, bandwidth, is_given = 1.0, 1.0, True
-    elif bandwidth == "loo":
-        folds = list(left_out_folds(rows, weights, groups, generator))
-        if folds:
-            shape, bandwidth, share = choose_mixture(folds, prior == "mixed")
-        else:  # all rows are one row: nothing can be left out
-            bandwidth = "scott"
-    if isinstance(bandwidth, str):
-        bandwidth = rule_of_thumb(bandwidth, effective_sample_size(weights), rows.shape[1])
+    elif bandwidth == "loo" and folds:
+        shape, bandwidth = choose_kernel(folds, prior == "mixed")
+    elif not is_given:  # a rule; of copies of one row, where nothing can be left out, one too
+        rule = "scott" if bandwidth == "loo" else bandwidth
+        bandwidth = rule_of_thumb(rule, effective_sample_size(weights), rows.shape[1])
+    if prior == "mixed" and folds:
+        share = left_out_mixture(folds, shape, bandwidth)[1]
     if not is_given:
         bandwidth *= (len(rows) / n_exemplars) ** (1 / (rows.shape[1] + 4))
-    variances, axes = axes
+    variances, axes = principal_axes(rows, weights)
     return FlowStart(
         linear=(axes * variances ** (-0.5 * shape)) @ axes.T if shape > 0 else torch.eye(len(axes)),
         bandwidth=bandwidth,
@@ -76,29 +77,30 @@ def flow_start(
     )
 
 
-def choose_mixture(folds: list[Fold], has_normal: bool) -> tuple[float, float, float]:
-    """(shape, bandwidth, normal's share) of the highest left-out likelihood."""
-    weights = torch.cat([fold.weights for fold in folds])
-    normal = None
-    if has_normal:
-        normal = torch.cat([normal_log_density(fold) for fold in folds])
+def choose_kernel(folds: list[Fold], has_normal: bool) -> tuple[float, float]:
+    """(shape, bandwidth) of the highest left-out likelihood, in the best mixture with a normal."""
 
     def left_out(shape: float, bandwidth: float) -> float:
-        kernels = torch.cat([round_kernel_log_density(fold, shape, bandwidth) for fold in folds])
         if has_normal:
-            kernels = best_mixture(kernels, normal, weights)[0]
-        return (weights @ kernels).item()
+            return left_out_mixture(folds, shape, bandwidth)[0]
+        scores = [fold.weights @ round_kernel_log_density(fold, shape, bandwidth) for fold in folds]
+        return sum(scores).item()
 
     best = None
     for shape in SHAPES:
         score, bandwidth = maximise_over_scale(partial(left_out, shape), *BANDWIDTH_RANGE)
         if best is None or score > best[0]:
             best = (score, shape, bandwidth)
-    _, shape, bandwidth = best
-    if not has_normal:
-        return shape, bandwidth, 0.5
+    return best[1:]
+
+
+def left_out_mixture(folds: list[Fold], shape: float, bandwidth: float) -> tuple[float, float]:
+    """(left-out log-likelihood, normal's share) of the best mixture of kernels and normal."""
+    weights = torch.cat([fold.weights for fold in folds])
     kernels = torch.cat([round_kernel_log_density(fold, shape, bandwidth) for fold in folds])
-    return shape, bandwidth, best_mixture(kernels, normal, weights)[1]
+    normal = torch.cat([normal_log_density(fold) for fold in folds])
+    mixed, share = best_mixture(kernels, normal, weights)
+    return (weights @ mixed).item(), share
 
 
 def best_mixture(

@@ -32,6 +32,8 @@ class ExemplarModel(nn.Module):
     prior : p(z), see `priors`
     """
 
+    has_means = True  # of p(x | z), beside draws of it
+
     def __init__(self, network: nn.Module, likelihood: nn.Module, prior: nn.Module) -> None:
         super().__init__()
         self.network, self.likelihood, self.prior = network, likelihood, prior
