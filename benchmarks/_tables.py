@@ -95,7 +95,8 @@ def prepare(name: str, folder: Path | None, noise: float, seed: int):
     """
     rng = np.random.default_rng(seed)
     rows = load(name, folder)
-    scale = noise * rows.std(0)
+    scale = rows.std(0)
+    scale = noise * np.where(scale > 0, scale, 1.0)  # a constant column has no density either
     if noise > 0:
         return rows + scale * rng.normal(size=rows.shape), scale
     return dequantise(rows, rng), scale
