@@ -68,7 +68,7 @@ class Standardised(Unscaled):
 
 def column_statistics(X: np.ndarray, weights: np.ndarray, transform=None):
     """Weighted means and scales of columns, after ``transform``; a part of the rows at a time."""
-    # Of mean one: the scaler takes the weights' sum for a number of rows, and judges rounding by it.
+    # Of mean one: the scaler takes the weights' sum for the number of rows it judges rounding by.
     scaler, weights = StandardScaler(), weights / weights.mean()
     for part in gen_batches(len(X), ROWS_AT_A_TIME):
         rows = X[part].astype(float_dtype(X), copy=False)
