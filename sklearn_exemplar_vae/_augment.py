@@ -26,7 +26,7 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
 
     Parameters
     ----------
-    estimator : ExemplarVAE or None, default=None
+    estimator : ExemplarVAE, ExemplarFlow or None, default=None
         The density, cloned and fitted to X without y. None is ``ExemplarVAE()``. A fitted one in
         `sklearn.frozen.FrozenEstimator` is used as it is: fit it once, on rows without labels too
         if there are, and a grid search over the classifier does not train it again.
@@ -43,7 +43,7 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
 
     Attributes
     ----------
-    density_ : ExemplarVAE or dict
+    density_ : ExemplarVAE, ExemplarFlow or dict
         The fitted density; with ``per_class`` one for each label.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)

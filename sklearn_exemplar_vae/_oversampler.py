@@ -31,7 +31,7 @@ class ExemplarOverSampler(BaseRedraw):
         these classes, to the size of the largest; "auto" is "not majority". A float, for two
         classes: the size of the smaller over that of the larger. A dict: sizes by class. A
         callable: a function of y that returns such a dict.
-    estimator : ExemplarVAE or None, default=None
+    estimator : ExemplarVAE, ExemplarFlow or None, default=None
         The density, cloned and fitted to the rows of all classes. None is ``ExemplarVAE()``; a
         fitted one in `sklearn.frozen.FrozenEstimator` is used as it is.
     per_class : bool, default=False
@@ -45,7 +45,7 @@ class ExemplarOverSampler(BaseRedraw):
 
     Attributes
     ----------
-    density_ : ExemplarVAE or dict
+    density_ : ExemplarVAE, ExemplarFlow or dict
         The fitted density; with ``per_class`` one for each label.
     sampling_strategy_ : dict
         The number of rows to add, by class.
