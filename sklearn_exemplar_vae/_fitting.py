@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
@@ -33,7 +34,7 @@ MIN_BANDWIDTH = 2e-3
 NEGLIGIBLE_WEIGHT = 1e-30
 
 
-class BaseTrainedDensity(BaseExemplarDensity):
+class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
     """An exemplar density whose model is trained by gradients, from a density estimate if it can.
 
     A subclass has the parameters below, and says what an untrained model is (`_start`), which
@@ -154,23 +155,23 @@ class BaseTrainedDensity(BaseExemplarDensity):
     def _go_on(self, X) -> None:
         """What a warm start changes in the model for the rows X."""
 
+    @abstractmethod
     def _start(
         self, X, weights, groups, held_out, generator, is_stored
     ) -> ExemplarModel | FlowModel | None:
         """Set ``_model``, untrained, and ``_scaling``; the density to keep unless it is beaten."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _structure(self, n_features: int) -> dict:
         """The parameters that decide which weights a model has."""
-        raise NotImplementedError
 
     def _resolved_structure(self, n_features: int) -> dict:
         """`_structure` with what fit chose where a parameter leaves it the choice."""
         return self._structure(n_features)
 
+    @abstractmethod
     def _training_settings(self, n_rows: int, device: torch.device, floor) -> dict:
         """What of a `Schedule` a subclass decides."""
-        raise NotImplementedError
 
     def _rows_to_start_from(self, X, weights, groups, generator):
         """Scaled rows, weights and groups that choose where training starts."""

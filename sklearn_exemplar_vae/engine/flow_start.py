@@ -9,13 +9,12 @@ distribution of the rows is there one of variances ``l_j^(1 - a)`` along the sam
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import NamedTuple
 
 import torch
 
-from .bandwidth import effective_sample_size, maximise_over_scale, rule_of_thumb
-from .kde_start import BANDWIDTH_RANGE, SHAPES, Fold, left_out_folds, principal_axes
+from .bandwidth import effective_sample_size, rule_of_thumb
+from .kde_start import Fold, best_shape_and_bandwidth, left_out_folds, principal_axes
 from .priors import LOG_2PI, log_kernel_sums, squared_distances
 
 # The normal's share where it starts, at least and at most: at 0 or 1 it could not move.
@@ -55,16 +54,20 @@ def flow_start(
     folds = []
     if prior != "gaussian":
         folds = list(left_out_folds(rows, weights, groups, generator))
+    normal = None
+    if prior == "mixed" and folds:
+        normal = torch.cat([normal_log_density(fold) for fold in folds])
     shape, share, is_given = 0.0, 0.5, not isinstance(bandwidth, str)
     if prior == "gaussian":
         shape, bandwidth, is_given = 1.0, 1.0, True
     elif bandwidth == "loo" and folds:
-        shape, bandwidth = choose_kernel(folds, prior == "mixed")
+        shape, bandwidth = choose_kernel(folds, normal)
     elif not is_given:  # a rule; of copies of one row, where nothing can be left out, one too
         rule = "scott" if bandwidth == "loo" else bandwidth
         bandwidth = rule_of_thumb(rule, effective_sample_size(weights), rows.shape[1])
-    if prior == "mixed" and folds:
-        share = left_out_mixture(folds, shape, bandwidth)[1]
+    if normal is not None:
+        kernels = left_out_kernels(folds, shape, bandwidth)
+        share = best_mixture(kernels, normal, torch.cat([fold.weights for fold in folds]))[1]
     if not is_given:
         bandwidth *= (len(rows) / n_exemplars) ** (1 / (rows.shape[1] + 4))
     variances, axes = principal_axes(rows, weights)
@@ -77,30 +80,25 @@ def flow_start(
     )
 
 
-def choose_kernel(folds: list[Fold], has_normal: bool) -> tuple[float, float]:
-    """(shape, bandwidth) of the highest left-out likelihood, in the best mixture with a normal."""
+def choose_kernel(folds: list[Fold], normal: torch.Tensor | None) -> tuple[float, float]:
+    """(shape, bandwidth) of the highest left-out likelihood, mixed with ``normal`` if there is one.
+
+    ``normal`` are the normal's log-densities (n,) of the rows that the folds leave out, in turn.
+    """
+    weights = torch.cat([fold.weights for fold in folds])
 
     def left_out(shape: float, bandwidth: float) -> float:
-        if has_normal:
-            return left_out_mixture(folds, shape, bandwidth)[0]
-        scores = [fold.weights @ round_kernel_log_density(fold, shape, bandwidth) for fold in folds]
-        return sum(scores).item()
+        scores = left_out_kernels(folds, shape, bandwidth)
+        if normal is not None:
+            scores = best_mixture(scores, normal, weights)[0]
+        return (weights @ scores).item()
 
-    best = None
-    for shape in SHAPES:
-        score, bandwidth = maximise_over_scale(partial(left_out, shape), *BANDWIDTH_RANGE)
-        if best is None or score > best[0]:
-            best = (score, shape, bandwidth)
-    return best[1:]
+    return best_shape_and_bandwidth(left_out)
 
 
-def left_out_mixture(folds: list[Fold], shape: float, bandwidth: float) -> tuple[float, float]:
-    """(left-out log-likelihood, normal's share) of the best mixture of kernels and normal."""
-    weights = torch.cat([fold.weights for fold in folds])
-    kernels = torch.cat([round_kernel_log_density(fold, shape, bandwidth) for fold in folds])
-    normal = torch.cat([normal_log_density(fold) for fold in folds])
-    mixed, share = best_mixture(kernels, normal, weights)
-    return (weights @ mixed).item(), share
+def left_out_kernels(folds: list[Fold], shape: float, bandwidth: float) -> torch.Tensor:
+    """Log-densities (n,) under the kernels, of the rows that the folds leave out, in turn."""
+    return torch.cat([round_kernel_log_density(fold, shape, bandwidth) for fold in folds])
 
 
 def best_mixture(

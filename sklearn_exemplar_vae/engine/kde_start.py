@@ -12,7 +12,7 @@ the bandwidth on correlated columns, which is why it is chosen too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -176,6 +176,11 @@ def choose_kernel(folds: list[Fold], n_components: int) -> tuple[float, float]:
         ]
         return sum(scores).item()
 
+    return best_shape_and_bandwidth(left_out)
+
+
+def best_shape_and_bandwidth(left_out: Callable[[float, float], float]) -> tuple[float, float]:
+    """Those of the highest left-out likelihood, a function of both."""
     best = None
     for shape in SHAPES:
         score, bandwidth = maximise_over_scale(partial(left_out, shape), *BANDWIDTH_RANGE)
