@@ -91,7 +91,7 @@ class Setting:
         with torch.no_grad():
             return self.model.training_bound(
                 self.rows[seen],
-                normal(len(batch), 3, seed=3),
+                normal(len(batch), 3, seed=3)[:, None],
                 self.data.weights[seen].log(),
                 excluded,
                 log_totals,

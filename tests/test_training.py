@@ -1,7 +1,6 @@
 """What a fit does over its epochs: objective, schedule, batches, bandwidth."""
 
 import copy
-import math
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from sklearn_exemplar_vae.engine.bandwidth import best_bandwidth
 from sklearn_exemplar_vae.engine.importance import importance_noise
 from sklearn_exemplar_vae.engine.likelihoods import draw_binary
 from sklearn_exemplar_vae.engine.model import ExemplarModel
+from sklearn_exemplar_vae.engine.nearest_prior import NearestExemplarPrior
 from sklearn_exemplar_vae.engine.priors import ExemplarPrior, Exemplars
 from sklearn_exemplar_vae.engine.refit import refit_bandwidth_without_held_out_rows
 from sklearn_exemplar_vae.engine.training import (
@@ -25,32 +25,37 @@ from sklearn_exemplar_vae.engine.training import (
 from sklearn_exemplar_vae.engine.training_rows import TrainingRows
 
 
+@pytest.mark.parametrize("n_draws", [1, 4])
 @pytest.mark.parametrize("prior", ["exemplar", "gaussian"])
-def test_training_bound_is_the_evidence_lower_bound(prior):
-    """Beside its parts: E_q[log p(x|z)] - E_q[log q(z|x) - log p(z)], with one draw."""
+def test_training_bound_beside_its_parts(prior, n_draws):
+    """log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), the logarithm of the last two weighed by 0.3."""
     model = torch_model(prior=prior).double()
     rows = torch.randn(12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     excluded = torch.eye(12, dtype=torch.bool)[:5]
     log_weights = torch.linspace(-1, 1, 12, dtype=torch.float64)
-    noise = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    noise = torch.randn(
+        5, n_draws, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
+    )
     bound = model.training_bound(rows, noise, log_weights, excluded, None, 0.3)
 
     mean, log_variance = model.network.encode(rows)
-    posterior = torch.distributions.Normal(mean[:5], torch.exp(0.5 * log_variance[:5]))
-    codes = mean[:5] + posterior.stddev * noise
     scale = model.likelihood.variance.sqrt()
-    decoder = torch.distributions.Normal(model.network.decode(codes), scale)
-    if prior == "gaussian":
-        log_p = torch.distributions.Normal(0, 1).log_prob(codes).sum(1)
-    else:
-        kernel = torch.distributions.Normal(mean[None], model.prior.log_bandwidth.exp())
-        log_terms = kernel.log_prob(codes[:, None]).sum(2) + log_weights
-        log_terms = log_terms.masked_fill(excluded, -math.inf)
-        kept = log_weights.expand(5, 12).masked_fill(excluded, -math.inf)
-        log_p = torch.logsumexp(log_terms, 1) - torch.logsumexp(kept, 1)
-    kl = posterior.log_prob(codes).sum(1) - log_p
-    expected = decoder.log_prob(rows[:5]).sum(1) - 0.3 * kl
-    torch.testing.assert_close(bound, expected)
+    for i in range(5):
+        posterior = torch.distributions.Normal(mean[i], torch.exp(0.5 * log_variance[i]))
+        weights = []
+        for k in range(n_draws):
+            code = mean[i] + posterior.stddev * noise[i, k]
+            decoder = torch.distributions.Normal(model.network.decode(code[None])[0], scale)
+            if prior == "gaussian":
+                log_p = torch.distributions.Normal(0, 1).log_prob(code).sum()
+            else:
+                kept = ~excluded[i]
+                kernel = torch.distributions.Normal(mean[kept], model.prior.log_bandwidth.exp())
+                shares = torch.softmax(log_weights[kept], 0)
+                log_p = torch.log((shares * kernel.log_prob(code).sum(1).exp()).sum())
+            log_ratio = log_p - posterior.log_prob(code).sum()
+            weights.append((decoder.log_prob(rows[i]).sum() + 0.3 * log_ratio).exp())
+        torch.testing.assert_close(bound[i], torch.stack(weights).mean().log())
 
 
 def test_learning_rate_falls_along_a_cosine():
@@ -237,12 +242,44 @@ def test_evidence_lower_bound_is_below_the_log_density():
     with torch.no_grad():
         bounds = [
             model.training_bound(
-                rows, torch.randn(30, 3, generator=draws), exemplars.log_weights, None, None, 1.0
+                rows, torch.randn(30, 1, 3, generator=draws), exemplars.log_weights, None, None, 1.0
             )
             for _ in range(400)
         ]
     difference = elbo.mean(0) - torch.stack(bounds).mean(0)
     assert (difference.abs() < 5 * elbo.std(0) / 14).all()
+
+
+def test_importance_weighted_bound_of_a_kernel_density_estimate():
+    """By draws of q(z | x) it is nearly what the proposal of scores gives exactly; below with few
+    exemplars.
+    """
+    estimate = small_vae(max_iter=0, bandwidth=0.5).fit(two_moons(60))
+    model, rows = estimate._model.double(), estimate._to_model(two_moons(30, seed=1)).double()
+    exemplars = estimate._exemplars
+    noise = importance_noise(8192, 2, 0)
+    log_density = scoring.log_density(model, rows, exemplars, noise)
+    bounds = [
+        scoring.importance_weighted_bound(model, rows, exemplars, noise, n_neighbors)
+        for n_neighbors in (2, 20, 60)
+    ]
+    torch.testing.assert_close(bounds[2], log_density, atol=0.05, rtol=0)
+    assert (bounds[0] < bounds[1]).all() and (bounds[1] <= bounds[2]).all()
+
+
+def test_prior_of_nearest_exemplars():
+    """The mixture density where all are near, and otherwise that of the heaviest terms."""
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(40, 3, dtype=torch.float64, generator=generator)
+    exemplars = Exemplars(codes, torch.linspace(-1, 1, 40, dtype=torch.float64))
+    prior = ExemplarPrior(0.3).double()
+    mean = codes[:6] + 0.1
+    drawn = mean[:, None] + 0.1 * torch.randn(6, 5, 3, dtype=torch.float64, generator=generator)
+    expected = prior.log_prob(drawn, exemplars)
+    every = NearestExemplarPrior(mean, exemplars, prior.log_bandwidth, 100).log_prob(drawn)
+    torch.testing.assert_close(every, expected)
+    few = NearestExemplarPrior(mean, exemplars, prior.log_bandwidth, 8).log_prob(drawn)
+    assert (few < expected).all() and (expected - few).max() < 0.2
 
 
 def test_binary_draws():

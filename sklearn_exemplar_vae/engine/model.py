@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -66,13 +67,13 @@ class ExemplarModel(nn.Module):
         kl_weight: float,
         gather: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """The evidence lower bound of the first n of ``rows``, (n,), in nats.
+        """The bound on the log-density of the first n of ``rows``, (n,), in nats.
 
         Parameters
         ----------
         rows : tensor of shape (m, D)
             All of them are exemplars.
-        noise : tensor of shape (n, n_noise), standard normal, that perturbs the codes; what the
+        noise : tensor of shape (n, K, n_noise), standard normal, that perturbs the codes; what the
             network needs beyond d columns of it is for its lower level.
         log_weights : tensor of shape (M,), of the exemplars.
         excluded : boolean tensor of shape (n, M) or None
@@ -96,12 +97,19 @@ class ExemplarModel(nn.Module):
     def bound(
         self, rows, mean, log_variance, noise, log_prior, kl_weight: float = 1.0
     ) -> torch.Tensor:
-        """E_q[log p(x | z)] - KL by one draw of q(z | x) = N(mean, exp(log_variance)), (n,)."""
+        """log 1/K sum_k p(x | z_k) p(z_k | X) / q(z_k | x), (n,), at K draws of q(z | x).
+
+        In expectation a lower bound on log p(x) (Burda et al. 2016), with one draw the evidence
+        lower bound E_q[log p(x | z)] - KL. ``noise`` is of shape (n, K, n_noise), and ``log_prior``
+        takes codes (n, K, d).
+        """
+        rows, mean, log_variance = rows[:, None], mean[:, None], log_variance[:, None]
         codes, lower_noise = perturb(mean, log_variance, noise)
         outputs, log_ratio = self.network.explain(codes, rows, lower_noise)
         log_q = normal_log_prob(codes, mean, log_variance)
         log_ratio = log_ratio + log_prior(codes) - log_q
-        return self.likelihood.log_prob(outputs, rows) + kl_weight * log_ratio
+        log_weights = self.likelihood.log_prob(outputs, rows) + kl_weight * log_ratio
+        return torch.logsumexp(log_weights, 1) - math.log(codes.shape[1])
 
     def scorer(self, exemplars: Exemplars | Cells, noise: ImportanceNoise, rtol: float):
         """What gives rows' log-densities, and how many numbers a row of it keeps in memory.
@@ -140,8 +148,8 @@ class ExemplarModel(nn.Module):
 def perturb(
     mean: torch.Tensor, log_variance: torch.Tensor, noise: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes (n, d) drawn from q(z | x) by the first d columns of ``noise``, and its others."""
-    own, lower = noise[:, : mean.shape[1]], noise[:, mean.shape[1] :]
+    """Codes (..., d) drawn from q(z | x) by the first d columns of ``noise``, and its others."""
+    own, lower = noise[..., : mean.shape[-1]], noise[..., mean.shape[-1] :]
     return mean + torch.exp(0.5 * log_variance) * own, lower
 
 

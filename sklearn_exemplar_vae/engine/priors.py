@@ -159,7 +159,15 @@ class ExemplarPrior(nn.Module):
         return exemplars
 
     def log_prob(self, codes, centres, excluded=None, log_totals=None) -> torch.Tensor:
-        return log_mixture_density(codes, centres, self.log_bandwidth, excluded, log_totals)
+        """`log_mixture_density` at codes (n, d), or (n, K, d) of which K are a row's."""
+        if codes.dim() == 2:
+            return log_mixture_density(codes, centres, self.log_bandwidth, excluded, log_totals)
+        n_draws = codes.shape[1]
+        of_row = [
+            None if values is None else values.repeat_interleave(n_draws, 0)
+            for values in (excluded, log_totals)
+        ]
+        return self.log_prob(codes.flatten(0, 1), centres, *of_row).unflatten(0, (-1, n_draws))
 
     def completed(self, log_exemplar_density: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """log p(z), (n,), from the exemplars' part of it at ``codes`` (n, d): here all there is."""

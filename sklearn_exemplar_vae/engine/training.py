@@ -30,6 +30,10 @@ FINAL_LEARNING_RATE = 1e-3
 # suffice while the codes take shape and teach too wide a bandwidth in the end; by then the learning
 # rate is low enough for fewer, larger steps, which cost what the smaller ones did.
 BATCH_GROWTH = ((0.0, 1), (0.6, 2), (0.85, 4))
+# The share of the epochs before a row's bound has more than one sample. Early the time is better
+# spent on more epochs: on MNIST, in 330 s, five samples throughout were 0.4 nats worse than one. To
+# a model trained for 490 s, 100 s with five added 0.17 nats more than with one.
+BOUND_SAMPLES_FROM = 0.7
 # The same of a batch of neighbourhoods, which it takes more rows of to be like the data.
 NEIGHBORHOODS_GROWTH = 2
 
@@ -55,6 +59,7 @@ class Schedule(NamedTuple):
     in_batch: bool = False  # whether the exemplars are the minibatch, which grows along the way
     neighbors_from: float = 1.0  # the share of the epochs after which exemplars are near a row
     retrieved: Retrieved | None = None  # how they are found; None makes neighbours a batch
+    n_bound_samples: int = 1  # K, codes drawn from q(z | x) for a row's bound, in the end
 
 
 class Epoch(NamedTuple):
@@ -98,6 +103,7 @@ def train(
             if number > 1:
                 trainer.refit_bandwidth()
         growth = batch_growth(schedule, source, progress)
+        n_samples = schedule.n_bound_samples if progress >= BOUND_SAMPLES_FROM else 1
         n_batches = math.ceil(n_rows / (growth * n_workers * schedule.batch_size))
         batches = source.start_epoch(trainer.codes, n_batches, generator)
         for index, batch in enumerate(batches):
@@ -105,7 +111,8 @@ def train(
             epochs_after = number - 1 + (index + 1) / len(batches)
             rate = schedule.learning_rate * cosine_decay(epochs_before / schedule.n_epochs)
             kl_weight = min(1.0, epochs_after / max(schedule.kl_warmup, 1 / len(batches)))
-            total += trainer.step(batch, source.of_batch(batch), kl_weight, rate, growth)
+            exemplars = source.of_batch(batch)
+            total += trainer.step(batch, exemplars, kl_weight, rate, growth, n_samples)
         trainer.workers.add([total])
         yield Epoch(number, (total / data.weights.sum()).item(), trainer.averaged)
 
@@ -142,10 +149,16 @@ class Trainer:
         self._n_steps = 0
 
     def step(
-        self, batch, exemplars: BatchExemplars, kl_weight: float, learning_rate: float, growth: int
+        self,
+        batch,
+        exemplars: BatchExemplars,
+        kl_weight: float,
+        learning_rate: float,
+        growth: int,
+        n_samples: int,
     ) -> torch.Tensor:
         """Follow the gradient of the rows ``batch``; the sum of this process's rows' bounds."""
-        bound = self._bound(batch, exemplars, kl_weight)
+        bound = self._bound(batch, exemplars, kl_weight, n_samples)
         self._optimiser.zero_grad()
         (-bound / len(batch)).backward()
         parameters = list(self.model.parameters())
@@ -169,7 +182,9 @@ class Trainer:
         """Code means (n, d) of all rows, by the averaged weights."""
         return encode(self.averaged, self.data.rows)
 
-    def _bound(self, batch, exemplars: BatchExemplars, kl_weight: float) -> torch.Tensor:
+    def _bound(
+        self, batch, exemplars: BatchExemplars, kl_weight: float, n_samples: int
+    ) -> torch.Tensor:
         """The weighted sum of the bounds of this process's share of the rows ``batch``."""
         model, data, schedule, workers = self.model, self.data, self.schedule, self.workers
         seen, absent, log_totals = exemplars
@@ -187,7 +202,8 @@ class Trainer:
             excluded = excluded & ~lonely[:, None]
         rows = data.rows[torch.cat([own_rows, workers.share(others)])]
         rows = model.training_rows(rows, self.row_noise)
-        noise = torch.randn(len(batch), model.n_noise, generator=self.noise, device=rows.device)
+        shape = (len(batch), n_samples, model.n_noise)
+        noise = torch.randn(shape, generator=self.noise, device=rows.device)
         with torch.autocast(
             rows.device.type, schedule.autocast, enabled=schedule.autocast is not None
         ):
