@@ -22,6 +22,7 @@ WRONG = {
     "bandwidth": [0, 0.001, -1.0, "cv", None],
     "kl_warmup": [-1, "none", None],
     "n_importance_samples": [0, -1, 1.5, None],
+    "n_bound_samples": [0, -1, 1.5, None],
     "rtol": [-0.1, 1, "auto", None],
     "batch_size": [0, 1, -1, 1.5, None, "all"],
     "learning_rate_init": [0, 0.0, -1e-3, "auto", None],

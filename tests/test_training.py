@@ -308,6 +308,19 @@ def test_grey_rows_are_drawn_at_every_visit(monkeypatch):
     assert len(seen) == 2 and not torch.equal(seen[0].sort(0)[0], seen[1].sort(0)[0])
 
 
+def test_last_epochs_have_several_samples_a_bound(monkeypatch):
+    seen = []
+
+    def spy(self, rows, noise, *rest):
+        seen.append(tuple(noise.shape))
+        return training_bound(self, rows, noise, *rest)
+
+    training_bound = ExemplarModel.training_bound
+    monkeypatch.setattr(ExemplarModel, "training_bound", spy)
+    small_vae(n_bound_samples=3, early_stopping=False, max_iter=10).fit(two_moons(40))
+    assert seen == 7 * [(40, 1, 2)] + 3 * [(40, 3, 2)]
+
+
 def test_gaussian_prior_leaves_nothing_out():
     """Copies of one row are no exemplars there: the row is trained on."""
     X = np.repeat([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 1.0]], 30, axis=0)
