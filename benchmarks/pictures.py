@@ -70,7 +70,8 @@ def main() -> None:
         axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
         axis.set_title(title)
         axis.axis("off")
-    figure.savefig(arguments.picture, dpi=110)
+    figure.get_layout_engine().set(wspace=0.04)  # panels of images need a gap to be told apart
+    figure.savefig(arguments.picture, dpi=80)
     print(f"{arguments.picture}\n{describe()}")
 
 
