@@ -15,8 +15,9 @@ ELBO over all exemplars along the way, with the clock stopped and the bandwidth 
 estimator does, when it passed `--target`, the peak memory of a process of its own that loads the
 images, trains and evaluates that ELBO, and at the end the test log-likelihood of the model with the
 best validation ELBO along the way, beside the paper's and estimated as there: importance weighted,
-by draws of q(z | x), but with each row's 2000 nearest exemplars, which can only lower it. What is done is written into `--results`, a JSON file, and is
-not done again with the same settings: a table grows over many runs.
+by draws of q(z | x), but with each row's 2000 nearest exemplars, which can only lower it. What is
+done is written into `--results`, a JSON file, and is not done again with the same settings: a table
+grows over many runs.
 
 The plans are the default (exemplars of the minibatch, which is random first and made of neighbours
 later), the gaussian prior and the VampPrior, and for an ablation random minibatches to the end, the
