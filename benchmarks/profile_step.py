@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=500)
     parser.add_argument("--learning-rate", type=float, default=6e-3)
     parser.add_argument("--kl-warmup", type=float, default=3)
+    parser.add_argument("--bound-samples", type=int, default=1)
     arguments = parser.parse_args()
     images = Images("mnist", arguments.data, torch.device("cpu"))
     dtype = choose_autocast("auto", "bernoulli", torch.device("cpu")) or torch.float32

@@ -79,7 +79,14 @@ def measure(kind: str, n_rows: int, n_steps: int) -> tuple[float, float, float]:
     taken = []
     for batch in batches[: n_steps + 1]:
         start = time.perf_counter()
-        trainer.step(batch, source.of_batch(batch), 1.0, 1e-3, 1)
+        trainer.step(
+            batch,
+            source.of_batch(batch),
+            kl_weight=1.0,
+            learning_rate=1e-3,
+            growth=1,
+            n_samples=1,
+        )
         taken.append(time.perf_counter() - start)
     return 1000 * statistics.median(taken[1:]), preparation, peak_memory()
 

@@ -118,10 +118,10 @@ class ExemplarVAE(BaseTrainedDensity):
     n_importance_samples : int, default=32
         Samples S in `score_samples`. May be changed after fit.
     n_bound_samples : int, default=1
-        Samples K in a row's training bound, the importance-weighted one of [3]_, in the last 30 %
-        of `max_iter` epochs: before that one sample teaches more in the same time. With 5 of them
-        such an epoch costs three to four times as much, and where training is long enough (on
-        images) log-densities are higher than by one sample in the same time.
+        Samples K in a row's training bound, which then is the importance-weighted one of [3]_, in
+        the last 30 % of `max_iter` epochs; none of them if training stops before. With 5 such an
+        epoch takes three to four times as long, and a step K times the decoder's memory. Meant for
+        the end of long trainings on images; before that, one sample teaches more in the same time.
     rtol : float, default=0
         Relative tolerance of the densities of `score_samples`, which in their logarithms is as many
         nats: 0 sums over all exemplars. With 0.01, say, a row leaves out those that are so far from
@@ -383,7 +383,8 @@ class ExemplarVAE(BaseTrainedDensity):
             kl_warmup = DEFAULT_KL_WARMUP if floor is None else 0
         autocast = choose_autocast(self.precision, self.likelihood_, device)
         settings = {"kl_warmup": kl_warmup, "autocast": autocast}
-        return exemplars._asdict() | settings | {"n_bound_samples": self.n_bound_samples}
+        settings["n_bound_samples"] = self.n_bound_samples
+        return exemplars._asdict() | settings
 
     def _go_on(self, X):
         if self.likelihood_ == "bernoulli":

@@ -137,6 +137,23 @@ def test_probabilities_of_all_levels_add_up_to_one():
     assert np.exp(model.fit(X).score_samples(levels)).sum() == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.parametrize("architecture, prior", list(itertools.product(ARCHITECTURES, PRIORS)))
+def test_bound_of_several_samples_is_the_mean_of_their_weights(architecture, prior):
+    model = make_model(architecture, prior, likelihood="bernoulli").fit(make_rows("bernoulli"))
+    model, generator = model._model, torch.Generator().manual_seed(0)
+    rows = torch.from_numpy(make_rows("bernoulli", 20)).float()
+    noise = torch.randn(6, 4, model.n_noise, generator=generator)
+    log_weights = torch.linspace(-1, 1, 20)
+    excluded = torch.rand(6, 20, generator=generator) < 0.5
+    log_totals = torch.linspace(2, 4, 6)
+    of_exemplars = (log_weights, excluded, log_totals, 0.7)
+    with torch.no_grad():
+        several = model.training_bound(rows, noise, *of_exemplars)
+        single = [model.training_bound(rows, noise[:, [k]], *of_exemplars) for k in range(4)]
+    expected = torch.logsumexp(torch.stack(single), 0) - np.log(4)
+    torch.testing.assert_close(several, expected, rtol=1e-5, atol=1e-4)
+
+
 def test_two_levels_explain_rows_by_their_own_bound():
     generator = torch.Generator().manual_seed(0)
     network = HierarchicalNetwork(

@@ -215,6 +215,16 @@ def test_bandwidth_refitted_by_left_out_rows_is_the_best_of_a_grid():
     assert left_out(best) > max(left_out(s) for s in np.geomspace(0.14, 0.79, 60)) - 0.05
 
 
+def test_mixed_prior_at_several_codes_a_row():
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(6, 4, 2, generator=generator)
+    exemplars = Exemplars(torch.randn(9, 2, generator=generator), torch.linspace(-1, 1, 9))
+    prior = MixedPrior(0.5, NormalBase(torch.eye(2), torch.zeros(2)), 0.3)
+    together = prior.log_prob(codes, exemplars)
+    for k in range(4):
+        torch.testing.assert_close(together[:, k], prior.log_prob(codes[:, k], exemplars))
+
+
 def test_share_of_the_normal_is_the_share_of_samples():
     rows, weights, groups, generator = folds_of()
     start = flow_start(rows, weights, groups, "mixed", "loo", len(rows), generator)

@@ -250,21 +250,29 @@ def test_evidence_lower_bound_is_below_the_log_density():
     assert (difference.abs() < 5 * elbo.std(0) / 14).all()
 
 
-def test_importance_weighted_bound_of_a_kernel_density_estimate():
-    """By draws of q(z | x) it is nearly what the proposal of scores gives exactly; below with few
-    exemplars.
-    """
+def test_log_density_by_posterior_of_a_kernel_density_estimate():
+    """What the proposal of scores gives exactly; below it with few exemplars, the nearest."""
     estimate = small_vae(max_iter=0, bandwidth=0.5).fit(two_moons(60))
     model, rows = estimate._model.double(), estimate._to_model(two_moons(30, seed=1)).double()
-    exemplars = estimate._exemplars
-    noise = importance_noise(8192, 2, 0)
+    exemplars, noise = estimate._exemplars, importance_noise(8192, 2, 0)
     log_density = scoring.log_density(model, rows, exemplars, noise)
-    bounds = [
-        scoring.importance_weighted_bound(model, rows, exemplars, noise, n_neighbors)
-        for n_neighbors in (2, 20, 60)
-    ]
-    torch.testing.assert_close(bounds[2], log_density, atol=0.05, rtol=0)
-    assert (bounds[0] < bounds[1]).all() and (bounds[1] <= bounds[2]).all()
+    every, most = (
+        scoring.log_density_by_posterior(model, rows, exemplars, noise, n_neighbors)
+        for n_neighbors in (60, 30)
+    )
+    torch.testing.assert_close(every, log_density, atol=0.05, rtol=0)
+    assert (most <= every).all() and (every - most).max() < 0.1
+
+
+def test_log_density_by_posterior_without_exemplars_is_the_log_density():
+    model = torch_model(prior="gaussian").double()
+    rows = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    exemplars = Exemplars(scoring.encode(model, rows), torch.zeros(5, dtype=torch.float64))
+    noise = importance_noise(16, 3, 0)
+    torch.testing.assert_close(
+        scoring.log_density_by_posterior(model, rows, exemplars, noise),
+        scoring.log_density(model, rows, exemplars, noise),
+    )
 
 
 def test_prior_of_nearest_exemplars():

@@ -20,6 +20,7 @@ PLANS = {
     "retrieved": {"n_exemplars": 200, "n_neighbors": 3, "retrieval": "exact"},
     "grown, then retrieved": {"n_exemplars": "batch", "n_neighbors": 3, "retrieval": "exact"},
     "gaussian": {"prior": "gaussian"},
+    "several samples a bound": {"n_exemplars": "batch", "n_bound_samples": 3},
     "held out": {"n_exemplars": "batch", "early_stopping": True},
 }
 X = two_moons(301).astype(np.float32)

@@ -41,7 +41,7 @@ def log_mean_weights(model, propose, noise: ImportanceNoise, rows: torch.Tensor)
     mean, log_variance = model.network.encode(rows)
     proposal = propose(mean, log_variance)
     n_components, totals = mean.shape[1], []
-    for part in row_chunks(len(normals), len(rows) * model.width):
+    for part in row_chunks(len(normals), len(rows) * (model.width + proposal.numbers_per_code)):
         own, lower = normals[part, :n_components], normals[part, n_components:]
         codes = proposal.draw(own, uniforms[part])
         outputs, log_ratio = model.network.explain(codes, rows[:, None], lower)

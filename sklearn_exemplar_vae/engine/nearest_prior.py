@@ -10,8 +10,8 @@ from .priors import LOG_2PI, Exemplars, squared_distances
 class NearestExemplarPrior:
     """A lower bound on log p(z | X) at codes near a row's own: its k nearest exemplars' terms.
 
-    What is dropped is positive, so that a density estimated with it stays a lower bound. Codes
-    drawn from q(z | x) lie around mu(x), and what exemplars further off add is next to nothing.
+    What is dropped is positive, so that a density estimated with it stays a lower bound. It is a
+    tight one as far as codes drawn from q(z | x) lie closer to mu(x) than the exemplars dropped.
 
     Parameters
     ----------
@@ -24,6 +24,7 @@ class NearestExemplarPrior:
 
     def __init__(self, mean, exemplars: Exemplars, log_bandwidth, n_neighbors: int) -> None:
         n_neighbors = min(n_neighbors, len(exemplars.codes))
+        self.numbers_per_code = n_neighbors
         self.mean, self.log_bandwidth = mean[:, None], log_bandwidth
         self.precision = torch.exp(-2 * log_bandwidth)
         # By their terms at the posterior's mean: a heavy exemplar counts as a near one.

@@ -160,14 +160,15 @@ class ExemplarPrior(nn.Module):
 
     def log_prob(self, codes, centres, excluded=None, log_totals=None) -> torch.Tensor:
         """`log_mixture_density` at codes (n, d), or (n, K, d) of which K are a row's."""
-        if codes.dim() == 2:
-            return log_mixture_density(codes, centres, self.log_bandwidth, excluded, log_totals)
-        n_draws = codes.shape[1]
-        of_row = [
-            None if values is None else values.repeat_interleave(n_draws, 0)
-            for values in (excluded, log_totals)
-        ]
-        return self.log_prob(codes.flatten(0, 1), centres, *of_row).unflatten(0, (-1, n_draws))
+        shape, n_draws = codes.shape[:-1], math.prod(codes.shape[1:-1])
+        if n_draws > 1:
+            excluded, log_totals = (
+                None if values is None else values.repeat_interleave(n_draws, 0)
+                for values in (excluded, log_totals)
+            )
+        codes = codes.reshape(-1, codes.shape[-1])
+        log_density = log_mixture_density(codes, centres, self.log_bandwidth, excluded, log_totals)
+        return log_density.view(shape)
 
     def completed(self, log_exemplar_density: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """log p(z), (n,), from the exemplars' part of it at ``codes`` (n, d): here all there is."""
@@ -194,6 +195,7 @@ class GaussianPrior(nn.Module):
     """p(z) = N(0, I), the prior of the plain VAE."""
 
     needs_exemplars = False
+    numbers_per_code = 0  # that its log-density keeps in memory
 
     def centres(self, network, exemplars: Exemplars) -> Exemplars:
         return exemplars  # of which it needs the dtype and the number of columns
@@ -218,7 +220,7 @@ class PosteriorProposal:
 
     def __init__(self, mean, log_variance, prior, centres) -> None:
         self.mean, self.log_variance, self.prior = mean, log_variance, prior
-        self.centres = centres
+        self.centres, self.numbers_per_code = centres, prior.numbers_per_code
 
     def draw(self, noise: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         """Codes (n, S, d) from standard normal ``noise`` (S, d)."""
@@ -252,6 +254,8 @@ class ExemplarProposal:
     exemplars : Exemplars, N of them.
     log_bandwidth : scalar tensor, log s.
     """
+
+    numbers_per_code = 0
 
     def __init__(self, mean, log_variance, exemplars: Exemplars, log_bandwidth) -> None:
         self._divide_prior_out(mean, log_variance, log_bandwidth)

@@ -41,7 +41,7 @@ class VampPrior(nn.Module):
         self, pseudo_inputs: torch.Tensor, bounds: tuple[float, float] | None = None
     ) -> None:
         super().__init__()
-        self.bounds = bounds
+        self.bounds, self.numbers_per_code = bounds, len(pseudo_inputs)
         if bounds is not None:
             low, high = bounds
             shares = (pseudo_inputs - low) / (high - low)
