@@ -41,12 +41,17 @@ class VampPrior(nn.Module):
         self, pseudo_inputs: torch.Tensor, bounds: tuple[float, float] | None = None
     ) -> None:
         super().__init__()
-        self.bounds, self.numbers_per_code = bounds, len(pseudo_inputs)
+        self.bounds = bounds
         if bounds is not None:
             low, high = bounds
             shares = (pseudo_inputs - low) / (high - low)
             pseudo_inputs = torch.logit(shares.clamp(MARGIN, 1 - MARGIN))
         self.pseudo_inputs = nn.Parameter(pseudo_inputs.clone())
+
+    @property
+    def numbers_per_code(self) -> int:
+        """That its log-density keeps in memory."""
+        return len(self.pseudo_inputs)
 
     def rows(self) -> torch.Tensor:
         """The pseudo-inputs (K, D), within the bounds."""
