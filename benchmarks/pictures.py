@@ -10,13 +10,11 @@ each sample the exemplar of the next; rows (odd columns) and their reconstructio
 from __future__ import annotations
 
 import argparse
-import warnings
 from pathlib import Path
 
 import numpy as np
 from _machine import describe
 from representation import LOADERS, fit
-from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_exemplar_vae import ExemplarVAE
 
@@ -52,7 +50,6 @@ def main() -> None:
     parser.add_argument("--prior", default="exemplar")
     parser.add_argument("--picture", type=Path, default=Path("pictures.png"))
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)
 
     import matplotlib
 
