@@ -7,6 +7,7 @@ from numbers import Real
 from sklearn.base import TransformerMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from ._all_or_nothing import all_or_nothing
@@ -37,7 +38,8 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
         this helps only where classes have many rows and little in common.
     noise : bool or "auto", default="auto"
         Whether a redrawn row is a draw of p(x | z) or its mean. "auto": a draw where the likelihood
-        is Gaussian, the mean where columns are zeros and ones or grey levels (as in the paper).
+        is Gaussian, and of zeros and ones that are integers; the mean (as in the paper) of floats
+        between 0 and 1 and of grey levels.
     random_state : int, RandomState instance or None, default=None
         Picks rows and redraws them; seeds the density if that has no random state of its own.
 
@@ -59,7 +61,8 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
     Of a pandas DataFrame the density learns the columns of numbers. Integer columns are rounded
     after a redraw and stay in the range they had; columns of booleans, categories and strings keep
     the exemplar's value. A column of floats is taken for continuous whatever its values. Arrays
-    hold numbers only; of integers they are treated in the same way.
+    hold numbers only; of integers they are treated in the same way. Tables other than pandas'
+    become arrays.
 
     References
     ----------
@@ -151,7 +154,7 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
         check_is_fitted(self)
         return check_table(self, X, reset=False)
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=False)
     def _fit(self, X, y, sample_weight):
         """The table, its labels or None, and the random state after the fit."""
         with all_or_nothing(self):
@@ -159,6 +162,7 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
             random_state = check_random_state(self.random_state)
             labels = None
             if y is not None and self.per_class:
+                check_classification_targets(y)
                 labels = column_or_1d(y)
                 check_consistent_length(X, labels)
             self._fit_density(X, labels, sample_weight, random_state)

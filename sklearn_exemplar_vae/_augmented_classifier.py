@@ -7,13 +7,22 @@ from inspect import signature
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    _fit_context,
+    clone,
+    is_classifier,
+)
 from sklearn.utils import _safe_indexing, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import (
+    UNUSED,
     MetadataRouter,
     MethodMapping,
     _raise_for_params,
+    _routing_enabled,
     process_routing,
 )
 from sklearn.utils.metaestimators import available_if
@@ -61,7 +70,8 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         is ``ExemplarAugmenter()``.
     n_passes : int or "auto", default="auto"
         With ``partial_fit`` the passes over the training set, as ``max_iter`` of `MLPClassifier`;
-        otherwise the partners of a row. "auto": 100 of the former, 5 of the latter.
+        otherwise the partners of a row, at most so many where ``real_weight`` is kept by numbers.
+        "auto": 100 of the former, 5 of the latter.
     real_weight : float, default=0.4
         The share of the real rows in the loss, in [0, 1]. A classifier that takes no
         ``sample_weight`` gets rows in this proportion instead: a random part of those that are too
@@ -83,6 +93,16 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     See Also
     --------
     ExemplarAugmenter : One draw for some of the rows, in a Pipeline.
+
+    Notes
+    -----
+    What a classifier does with a part of its rows held out, it does with partners of these rows
+    among the others. Model selection, calibration and early stopping therefore belong around this
+    estimator and not inside it: ``early_stopping=True`` of the classifier is an error, and
+    `HistGradientBoostingClassifier` should be given ``early_stopping=False``. Scikit-learn's
+    ``partial_fit`` refuses ``class_weight="balanced"``, so that such a classifier is fitted at
+    once. One that counts rows, as `BernoulliNB` does, counts those of every pass; a pass or two are
+    enough for it.
 
     References
     ----------
@@ -110,6 +130,9 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         "real_weight": [Interval(Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
     }
+
+    # A weight of score is the classifier's to ask for.
+    __metadata_request__score = {"sample_weight": UNUSED}
 
     def __init__(
         self, estimator, augmenter=None, *, n_passes="auto", real_weight=0.4, random_state=None
@@ -145,10 +168,11 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X or y is not what density and classifier take, or with ``sample_weight`` if the
-            classifier has no weights.
+            If X or y is not what density and classifier take, if ``estimator`` is no classifier or
+            holds rows out, or with ``sample_weight`` if it has no weights.
         """
         with all_or_nothing(self):
+            check_classifier(self.estimator)
             X = check_table(self, X, reset=True)
             check_classification_targets(y)
             y = column_or_1d(y, warn=True)
@@ -294,13 +318,15 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self._ask("decision_function", X, params)
 
     @available_if(_has("score"))
-    def score(self, X, y, **params):
+    def score(self, X, y, sample_weight=None, **params):
         """Compute the fitted classifier's own score, mostly its accuracy.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the rows.
         **params : dict
             Metadata for the classifier's method, where metadata routing is enabled.
 
@@ -308,18 +334,21 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         -------
         score : float
         """
-        return self._ask("score", X, params, y)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if _routing_enabled():
+            return self._ask("score", X, params | weights, y)
+        return self._ask("score", X, params, y, **weights)
 
-    def _ask(self, method: str, X, params: dict, *arguments):
+    def _ask(self, method: str, X, params: dict, *arguments, **options):
         check_is_fitted(self)
         _raise_for_params(params, self, method)
         X = check_table(self, X, reset=False)
-        routed = process_routing(self, method, **params) if params else None
-        options = {} if routed is None else routed.estimator[method]
+        if params:
+            options = process_routing(self, method, **params).estimator[method]
         return getattr(self.estimator_, method)(X, *arguments, **options)
 
     def get_metadata_routing(self):
-        """Describe which metadata goes where: weights of fit to itself, the rest to the classifier.
+        """Describe which metadata goes where: fit's weights to itself, others to the classifier.
 
         Returns
         -------
@@ -338,9 +367,23 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return router.add(estimator=self.estimator, method_mapping=mapping)
 
 
+def check_classifier(estimator) -> None:
+    """Raise a ValueError if it is none, or holds out rows whose partners it is trained on."""
+    if not is_classifier(estimator):
+        raise ValueError(f"estimator must be a classifier, got {estimator!r}.")
+    if getattr(estimator, "early_stopping", False) is True:
+        raise ValueError(
+            f"{type(estimator).__name__} has early_stopping=True: it would stop by rows whose "
+            "synthetic partners it is trained on. Use early_stopping=False."
+        )
+
+
 def fit_method(classifier) -> str:
     """The method that is given rows: the one that can be given them anew at every pass, if any."""
-    return "partial_fit" if hasattr(classifier, "partial_fit") else "fit"
+    in_passes = hasattr(classifier, "partial_fit")
+    if getattr(classifier, "class_weight", None) == "balanced":
+        in_passes = False
+    return "partial_fit" if in_passes else "fit"
 
 
 def takes_weights(classifier) -> bool:

@@ -32,9 +32,7 @@ class NumberColumns(NamedTuple):
     """
 
     positions: np.ndarray  # (k,), of the columns of X
-    is_integer: np.ndarray  # boolean (k,)
-    low: np.ndarray  # (k,)
-    high: np.ndarray  # (k,)
+    ranges: list[tuple | None]  # of each the least and largest integer, None where it has fractions
 
     @classmethod
     def of(cls, X) -> NumberColumns:
@@ -52,11 +50,20 @@ class NumberColumns(NamedTuple):
         positions = np.flatnonzero([kind in "iuf" for kind in kinds])
         if len(positions) == 0:
             raise ValueError(
-                "X has no column of numbers, so there is nothing to learn a density of."
+                "X has no column of numbers, which booleans, categories and strings are not, so "
+                "there is nothing to learn a density of."
             )
-        is_integer = np.array([kinds[position] != "f" for position in positions])
-        numbers = cls(positions, is_integer, None, None).take(X)
-        return cls(positions, is_integer, numbers.min(0), numbers.max(0))
+        cls(positions, []).take(X)  # raises where a value is missing
+        ranges = []
+        for position in positions:
+            column = X.iloc[:, position] if is_frame(X) else X[:, position]
+            is_integer = kinds[position] != "f"
+            ranges.append((int(column.min()), int(column.max())) if is_integer else None)
+        return cls(positions, ranges)
+
+    @property
+    def are_integers(self) -> bool:
+        return None not in self.ranges
 
     def take(self, X) -> np.ndarray:
         """These columns of X, (n, k).
@@ -75,17 +82,26 @@ class NumberColumns(NamedTuple):
 
     def put(self, X, rows: np.ndarray, numbers: np.ndarray):
         """A copy of X in whose ``rows`` these columns are ``numbers`` (len(rows), k)."""
-        numbers = np.where(self.is_integer, np.rint(numbers), numbers)
-        numbers = np.where(self.is_integer, np.clip(numbers, self.low, self.high), numbers)
-        if not is_frame(X):
-            X = X.copy()
-            X[rows] = numbers.astype(X.dtype)
-            return X
         X = X.copy()
-        for position, values in zip(self.positions, numbers.T, strict=True):
+        if not is_frame(X) and X.dtype.kind == "f":
+            X[rows] = numbers
+            return X
+        for position, limits, values in zip(self.positions, self.ranges, numbers.T, strict=True):
+            if not is_frame(X):
+                X[rows, position] = rounded(values, *limits, X.dtype)
+                continue
             column = X.iloc[:, position]
             filled = np.array(column.to_numpy())  # in its own dtype: large integers stay exact
-            filled[rows] = values
+            filled[rows] = values if limits is None else rounded(values, *limits, filled.dtype)
             filled = type(column)(filled, index=column.index, name=column.name)
             X.isetitem(position, filled.astype(column.dtype))
         return X
+
+
+def rounded(values: np.ndarray, low: int, high: int, dtype) -> np.ndarray:
+    """The nearest integers of ``dtype`` in [low, high], which a float may be unable to name."""
+    top = float(high)
+    if top > high:  # and maybe above all that the dtype holds
+        top = np.nextafter(top, 0)
+    integers = np.clip(np.rint(values), low, top).astype(dtype)
+    return np.clip(integers, dtype.type(low), dtype.type(high))

@@ -35,18 +35,17 @@ class ExemplarOverSampler(BaseRedraw):
         The density, cloned and fitted to the rows of all classes. None is ``ExemplarVAE()``; a
         fitted one in `sklearn.frozen.FrozenEstimator` is used as it is.
     per_class : bool, default=False
-        Fit a density for each class. Rare classes have few rows to learn from: the shapes that all
-        rows share are then lost to them.
+        Fit a density for each class that grows. Rare classes have few rows to learn from: the
+        shapes that all rows share are then lost to them.
     noise : bool or "auto", default="auto"
-        Whether a row is a draw of p(x | z) or its mean. "auto": a draw where the likelihood is
-        Gaussian, the mean where columns are zeros and ones or grey levels.
+        Whether a row is a draw of p(x | z) or its mean; "auto" as in `ExemplarAugmenter`.
     random_state : int, RandomState instance or None, default=None
         Picks exemplars and draws rows; seeds the density if that has no random state of its own.
 
     Attributes
     ----------
     density_ : ExemplarVAE, ExemplarFlow or dict
-        The fitted density; with ``per_class`` one for each label.
+        The fitted density; with ``per_class`` one for each label that gets rows.
     sampling_strategy_ : dict
         The number of rows to add, by class.
     n_features_in_ : int
@@ -153,7 +152,8 @@ class ExemplarOverSampler(BaseRedraw):
         Returns
         -------
         X_resampled : ndarray, DataFrame or list of shape (n_samples_new, n_features)
-            The rows of X, followed by the new ones; what X came as.
+            The rows of X, followed by the new ones; what X came as, tables other than pandas' as
+            arrays.
         y_resampled : array-like of shape (n_samples_new,)
             Their classes; what y came as.
         """
@@ -172,7 +172,7 @@ class ExemplarOverSampler(BaseRedraw):
             X = X.tolist()
         return _numbered_anew(X), _numbered_anew(y)
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=False)
     def _fit(self, X, y, sample_weight):
         """The table, a label for every row, and the random state after the fit."""
         with all_or_nothing(self):
@@ -181,7 +181,8 @@ class ExemplarOverSampler(BaseRedraw):
             check_consistent_length(X, labels)
             self.sampling_strategy_ = rows_to_add(self.sampling_strategy, labels)
             random_state = check_random_state(self.random_state)
-            self._fit_density(X, labels, sample_weight, random_state)
+            growing = [label for label, n_added in self.sampling_strategy_.items() if n_added]
+            self._fit_density(X, labels, sample_weight, random_state, growing)
         return X, labels, random_state
 
 
@@ -196,7 +197,7 @@ def class_labels(y) -> np.ndarray:
     check_classification_targets(y)
     if type_of_target(y) != "multilabel-indicator":
         return column_or_1d(y)
-    encoded = np.asarray(y)
+    encoded = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
     if np.any(encoded.sum(1) > 1):
         raise ValueError("Multilabel and multioutput targets are not supported.")
     return encoded.argmax(1)

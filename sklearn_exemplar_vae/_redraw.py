@@ -37,8 +37,11 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def _fit_density(self, X, labels, sample_weight, random_state) -> None:
-        """Set ``density_`` from a checked table; ``labels`` (n,) matter if ``per_class``."""
+    def _fit_density(self, X, labels, sample_weight, random_state, classes=None) -> None:
+        """Set ``density_`` from a checked table.
+
+        If ``per_class`` of those rows whose ``labels`` (n,) are among ``classes``; None is all.
+        """
         columns = NumberColumns.of(X)
         numbers = columns.take(X)
         weights = None
@@ -55,10 +58,11 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
                 "per_class=True fits a density for each class; a frozen one cannot be."
             )
         else:
-            classes = {label: labels == label for label in np.unique(labels)}
+            rows = {label: labels == label for label in np.unique(labels)}
             density = {
                 label: fitted(density, numbers[own], None if weights is None else weights[own])
-                for label, own in classes.items()
+                for label, own in rows.items()
+                if classes is None or label in classes
             }
         self.density_, self._columns = density, columns
 
@@ -83,7 +87,9 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
             numbers = type(X)(numbers, columns=X.columns[self._columns.positions])
         noise = self.noise
         if noise == "auto":
-            noise = getattr(density, "likelihood_", "gaussian") == "gaussian"
+            # A mean of zeros and ones, rounded to integers, would mostly be the row itself.
+            drawn = ("gaussian", "bernoulli") if self._columns.are_integers else ("gaussian",)
+            noise = getattr(density, "likelihood_", "gaussian") in drawn
         seed = new_seed(random_state)
         return density.sample_like(numbers, 1, random_state=seed, noise=noise)[:, 0]
 

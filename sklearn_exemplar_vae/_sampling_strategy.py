@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -33,6 +33,11 @@ def rows_to_add(sampling_strategy, labels: np.ndarray) -> dict:
     largest, rarest = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
     if callable(sampling_strategy):
         sampling_strategy = sampling_strategy(labels)
+        if not isinstance(sampling_strategy, dict):
+            raise ValueError(
+                "A callable sampling_strategy must return a dict of sizes by class, got "
+                f"{sampling_strategy!r}."
+            )
     if isinstance(sampling_strategy, dict):
         return _by_sizes(sampling_strategy, sizes)
     if isinstance(sampling_strategy, Real):
@@ -63,6 +68,11 @@ def _by_sizes(wanted: dict, sizes: dict) -> dict:
     if unknown:
         raise ValueError(f"sampling_strategy names classes that y does not have: {unknown}.")
     for label, size in wanted.items():
+        if not isinstance(size, Integral):
+            raise ValueError(
+                f"sampling_strategy must hold whole numbers of rows, got {size!r} for class "
+                f"{label!r}."
+            )
         if size < sizes[label]:
             raise ValueError(
                 f"sampling_strategy asks for {size} rows of class {label!r}, which has "

@@ -1,5 +1,6 @@
 """Rows redrawn near themselves: what stays, what changes, and that nothing leaks."""
 
+import imblearn.pipeline
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +8,9 @@ from _models import small_flow, small_vae
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_iris, load_wine
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -102,6 +104,16 @@ def test_arrays_keep_their_dtype_and_integers_their_range(dtype):
         assert augmented.min() >= X.min() and augmented.max() <= X.max()
 
 
+@pytest.mark.parametrize("first", [2**60 + 100, 2**63 - 20, -(2**63)])
+@pytest.mark.parametrize("as_frame", [True, False])
+def test_integers_that_floats_cannot_name_stay_in_their_range(first, as_frame):
+    X = np.array([[first + n, n] for n in range(20)], dtype=np.int64)
+    if as_frame:
+        X = pd.DataFrame(X, columns=["large", "small"])
+    augmented = np.asarray(ExemplarAugmenter(Shifted(), 1.0, random_state=0).fit_transform(X))
+    assert augmented[:, 0].min() >= first and augmented[:, 0].max() <= first + 19
+
+
 def mixed_frame(n_rows=40):
     rng = np.random.default_rng(0)
     return pd.DataFrame(
@@ -166,6 +178,38 @@ def test_a_density_for_each_class():
         ExemplarAugmenter(frozen, per_class=True).fit(X, y)
 
 
+class ItsMean(Shifted):
+    """A density whose every row is the mean of those it has seen."""
+
+    def sample_like(self, X, n_samples=1, random_state=None, *, noise=True):
+        return np.broadcast_to(self.rows_.mean(0), (len(X), n_samples, X.shape[1]))
+
+
+@pytest.mark.parametrize("by", ["augmenter", "classifier", "over-sampler"])
+def test_a_class_is_redrawn_by_its_own_density(by):
+    X, y = whole_rows(61)  # 21, 20 and 20 rows
+    augmenter = ExemplarAugmenter(ItsMean(), 1.0, per_class=True)
+    if by == "augmenter":
+        rows, labels = augmenter.fit_transform(X, y), y
+    elif by == "over-sampler":
+        sampler = ExemplarOverSampler({1: 30}, estimator=ItsMean(), per_class=True)
+        rows, labels = (part[61:] for part in sampler.fit_resample(X, y))
+        assert list(sampler.density_) == [1]
+    else:
+        model = AugmentedClassifier(Recorder(), augmenter, n_passes=1, real_weight=0)
+        rows, labels, _ = model.fit(X, y).estimator_.calls_[0]
+    assert len(rows) > 0
+    for row, label in zip(rows, labels, strict=True):
+        np.testing.assert_allclose(row, X[y == label].mean(0))
+
+
+def test_a_class_that_does_not_grow_may_have_a_single_row():
+    X = np.random.default_rng(0).normal(size=(21, 2))
+    y = np.repeat(["a", "b"], [20, 1])
+    sampler = ExemplarOverSampler({"a": 30}, estimator=small_vae(), per_class=True)
+    assert len(sampler.fit_resample(X, y)[0]) == 31
+
+
 def test_weights_reach_the_density():
     X, y = whole_rows()
     weights = np.arange(1.0, len(X) + 1)
@@ -180,6 +224,9 @@ def test_means_for_zeros_and_ones_and_draws_for_numbers():
     assert ((redrawn > 0) & (redrawn < 1)).any()
     redrawn = ExemplarAugmenter(small_vae(), 1.0, noise=True, random_state=0).fit_transform(binary)
     assert set(np.unique(redrawn)) == {0.0, 1.0}
+    # Of integers a rounded mean would mostly be the row again.
+    whole = ExemplarAugmenter(small_vae(), 1.0, random_state=0).fit_transform(binary.astype(int))
+    np.testing.assert_array_equal(whole, redrawn)
 
 
 @pytest.mark.parametrize("wrap", [ExemplarAugmenter, ExemplarOverSampler])
@@ -197,11 +244,18 @@ def test_bad_tables_leave_nothing_behind(wrap):
 # ------------------------------------------------------------------ leaks
 
 
-@pytest.mark.parametrize("augmented_by", ["pipeline", "classifier", "passes"])
+@pytest.mark.parametrize("augmented_by", ["pipeline", "classifier", "passes", "over-sampler"])
 def test_synthetic_rows_come_from_the_training_fold_and_keep_its_labels(augmented_by):
     X, y = whole_rows(90)
     label_of = {tuple(row): label for row, label in zip(X, y, strict=True)}
-    augmenter = ExemplarAugmenter(Shifted(), 0.5)
+    trained_on = []
+
+    class Seen(Shifted):
+        def fit(self, X, y=None, sample_weight=None):
+            trained_on[:] = [{tuple(row) for row in X}]
+            return super().fit(X, y, sample_weight)
+
+    augmenter = ExemplarAugmenter(Seen(), 0.5)
 
     class Checking(ClassifierMixin, BaseEstimator):
         def __init__(self, takes_passes=False):
@@ -215,10 +269,10 @@ def test_synthetic_rows_come_from_the_training_fold_and_keep_its_labels(augmente
             return self
 
         def predict(self, X):
-            trained_on = {tuple(row) for row in self.rows_}
+            of_classifier = {tuple(row) for row in self.rows_}
             for row in X:
                 assert tuple(row) in label_of  # as it came
-                assert tuple(row) not in trained_on
+                assert tuple(row) not in of_classifier | trained_on[0]
             return np.zeros(len(X), dtype=int)
 
     class CheckingPasses(Checking):
@@ -229,6 +283,9 @@ def test_synthetic_rows_come_from_the_training_fold_and_keep_its_labels(augmente
         "pipeline": make_pipeline(augmenter, Checking()),
         "classifier": AugmentedClassifier(Checking(), augmenter),
         "passes": AugmentedClassifier(CheckingPasses(), augmenter, n_passes=2),
+        "over-sampler": imblearn.pipeline.make_pipeline(
+            ExemplarOverSampler({label: 30 for label in range(3)}, estimator=Seen()), Checking()
+        ),
     }[augmented_by]
     scores = cross_val_score(estimator, X, y, cv=3, error_score="raise", scoring="accuracy")
     np.testing.assert_allclose(scores, 1 / 3)
@@ -320,6 +377,8 @@ def test_the_surface_is_the_classifier_s(classifier):
     model.fit(X, names)
     assert list(model.classes_) == ["setosa", "versicolor", "virginica"]
     assert model.score(X, names) == model.estimator_.score(X, names) > 0.8
+    weights = (names == "setosa").astype(float)
+    assert model.score(X, names, weights) == model.estimator_.score(X, names, weights)
     for method in ("predict_proba", "decision_function"):
         if hasattr(model, method):
             expected = getattr(model.estimator_, method)(X)
@@ -353,6 +412,30 @@ def test_metadata_is_routed_to_the_classifier():
         assert scores.shape == (2,)
     with pytest.raises(ValueError, match="enable_metadata_routing=True"):
         model.predict(X, flag="seen")
+
+
+@pytest.mark.parametrize(
+    "estimator, reason",
+    [
+        (LinearRegression(), r"estimator must be a classifier, got LinearRegression\(\)"),
+        (SGDClassifier(early_stopping=True), "SGDClassifier has early_stopping=True"),
+        (HistGradientBoostingClassifier(early_stopping=True), "has early_stopping=True"),
+    ],
+)
+def test_estimators_that_cannot_be_augmented(estimator, reason):
+    X, y = whole_rows()
+    model = AugmentedClassifier(estimator, ExemplarAugmenter(Shifted()))
+    with pytest.raises(ValueError, match=reason):
+        model.fit(X, y)
+    assert not hasattr(model, "augmenter_")
+
+
+def test_balanced_weights_which_passes_cannot_have_are_fitted_at_once():
+    X, y = load_iris(return_X_y=True)
+    classifier = SGDClassifier(class_weight="balanced", random_state=0)
+    X = StandardScaler().fit_transform(X)
+    model = AugmentedClassifier(classifier, ExemplarAugmenter(small_vae()), random_state=0)
+    assert model.fit(X, y).score(X, y) > 0.8
 
 
 def test_frames_reach_the_classifier_as_frames():

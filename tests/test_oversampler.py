@@ -10,6 +10,7 @@ from _models import small_vae
 from imblearn.pipeline import make_pipeline
 from imblearn.utils import check_sampling_strategy
 from imblearn.utils.estimator_checks import parametrize_with_checks
+from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from test_augment import SHIFT, Shifted, mixed_frame
@@ -48,6 +49,8 @@ def test_counts_of_two_classes_are_those_of_imbalanced_learn(strategy):
         ({"a": 5}, THREE, "asks for 5 rows of class 'a', which has 10"),
         ({"z": 50}, THREE, r"does not have: \['z'\]"),
         ("auto", TWO[:5], "more than 1 class"),
+        ({"a": 60.0}, THREE, "whole numbers of rows, got 60.0 for class 'a'"),
+        (lambda y: None, TWO, "must return a dict of sizes by class, got None"),
     ],
 )
 def test_impossible_strategies(strategy, labels, reason):
@@ -86,6 +89,15 @@ def test_a_frame_comes_back_a_frame():
     # Words are the exemplar's own.
     rare = set(frame["name"][TWO == 0])
     assert set(resampled["name"][50:]) == rare
+
+
+def test_one_hot_classes_may_be_sparse():
+    X, encoded = np.arange(50.0)[:, None], np.eye(2, dtype=int)[TWO]
+    sampler = ExemplarOverSampler(estimator=Shifted(), random_state=0)
+    expected, _ = sampler.fit_resample(X, encoded)
+    rows, labels = sampler.fit_resample(X, csr_array(encoded))
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_array_equal(labels.toarray().sum(0), [40, 40])
 
 
 def test_in_a_pipeline_and_a_grid_search():
