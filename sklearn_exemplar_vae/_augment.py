@@ -34,8 +34,9 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
     proportion : float, default=0.5
         The share of the rows redrawn, in [0, 1].
     per_class : bool, default=False
-        Fit a density for each class of y. Few rows of a class teach less than all rows do, so that
-        this helps only where classes have many rows and little in common.
+        Fit a density for each class of y. The kernel at a row is as wide as the density's rows are
+        apart, whatever their class: where rows are few one density for all reaches into other
+        classes. Where classes are rare they gain more by what all rows teach.
     noise : bool or "auto", default="auto"
         Whether a redrawn row is a draw of p(x | z) or its mean. "auto": a draw where the likelihood
         is Gaussian, and of zeros and ones that are integers; the mean (as in the paper) of floats
