@@ -92,7 +92,10 @@ class NumberColumns(NamedTuple):
                 continue
             column = X.iloc[:, position]
             filled = np.array(column.to_numpy())  # in its own dtype: large integers stay exact
-            filled[rows] = values if limits is None else rounded(values, *limits, filled.dtype)
+            if limits is not None:
+                dtype = getattr(column.dtype, "numpy_dtype", column.dtype)  # of nullable integers
+                values = rounded(values, *limits, dtype)
+            filled[rows] = values
             filled = type(column)(filled, index=column.index, name=column.name)
             X.isetitem(position, filled.astype(column.dtype))
         return X
