@@ -33,6 +33,7 @@ import numpy as np
 from _machine import describe, markdown_table
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from representation import fit
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
@@ -133,9 +134,7 @@ def ways(X: np.ndarray, y: np.ndarray, is_image: bool, factor: int, of_all, seed
     density = ExemplarVAE(likelihood="bernoulli" if is_image else "auto")
     sampler = ExemplarOverSampler(sizes, estimator=density, random_state=seed)
     yield "ours", *sampler.fit_resample(X, y)
-    sampler.set_params(per_class=True)
-    yield "ours, per class", *sampler.fit_resample(X, y)
-    sampler.set_params(per_class=False)
+    yield "ours, per class", *clone(sampler).set_params(per_class=True).fit_resample(X, y)
     if not is_image and np.ptp(X, axis=0).min() > 0:
         sampler.set_params(estimator=ExemplarFlow("exemplar"))
         yield "ours, flow", *sampler.fit_resample(X, y)

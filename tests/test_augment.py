@@ -5,60 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from _models import small_flow, small_vae
-from sklearn import config_context
+from _redrawing import SHIFT, Recorder, Shifted, mixed_frame, whole_rows
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_iris, load_wine
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from sklearn_exemplar_vae import AugmentedClassifier, ExemplarAugmenter, ExemplarOverSampler
-from sklearn_exemplar_vae._augmented_classifier import counts_by_share
-
-SHIFT = 0.25
-
-
-class Shifted(BaseEstimator):
-    """A density whose rows near a row are that row and a quarter: every redraw shows."""
-
-    def __init__(self, random_state=None):
-        self.random_state = random_state
-
-    def fit(self, X, y=None, sample_weight=None):
-        self.rows_, self.weights_ = np.array(X), sample_weight
-        return self
-
-    def sample_like(self, X, n_samples=1, random_state=None, *, noise=True):
-        near = np.repeat(np.asarray(X, dtype=float)[:, None], n_samples, 1)
-        return near + SHIFT + np.random.RandomState(random_state).uniform(0, 0.01, near.shape)
-
-
-class Recorder(ClassifierMixin, BaseEstimator):
-    """A classifier that keeps what it is given."""
-
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        self.classes_ = classes
-        calls = getattr(self, "calls_", [])
-        self.calls_ = [*calls, (np.array(X), np.array(y), np.array(sample_weight))]
-        return self
-
-    def fit(self, X, y, sample_weight=None):
-        return self.partial_fit(X, y, np.unique(y), sample_weight)
-
-    def predict(self, X):
-        self.asked_ = np.array(X)
-        return np.repeat(self.classes_[:1], len(X))
-
-
-def whole_rows(n_rows=60, n_columns=3):
-    """Rows of distinct whole numbers, so that a row and what was redrawn from it are known."""
-    X = np.arange(n_rows * n_columns, dtype=float).reshape(n_rows, n_columns)
-    return X, np.arange(n_rows) % 3
 
 
 @pytest.mark.parametrize("proportion", [0.0, 0.3, 1.0])
@@ -112,22 +67,6 @@ def test_integers_that_floats_cannot_name_stay_in_their_range(first, as_frame):
         X = pd.DataFrame(X, columns=["large", "small"])
     augmented = np.asarray(ExemplarAugmenter(Shifted(), 1.0, random_state=0).fit_transform(X))
     assert augmented[:, 0].min() >= first and augmented[:, 0].max() <= first + 19
-
-
-def mixed_frame(n_rows=40):
-    rng = np.random.default_rng(0)
-    return pd.DataFrame(
-        {
-            "length": rng.normal(size=n_rows).astype(np.float32),
-            "count": rng.integers(0, 5, n_rows),
-            "maybe": pd.array(rng.integers(0, 5, n_rows), dtype="Int64"),
-            "large": 2**60 + np.arange(n_rows),
-            "flag": rng.integers(0, 2, n_rows).astype(bool),
-            "kind": pd.Categorical(rng.choice(["a", "b"], n_rows)),
-            "name": [f"row {number}" for number in range(n_rows)],
-        },
-        index=np.arange(n_rows)[::-1],
-    )
 
 
 def test_a_frame_keeps_its_columns_dtypes_and_index():
@@ -289,164 +228,6 @@ def test_synthetic_rows_come_from_the_training_fold_and_keep_its_labels(augmente
     }[augmented_by]
     scores = cross_val_score(estimator, X, y, cv=3, error_score="raise", scoring="accuracy")
     np.testing.assert_allclose(scores, 1 / 3)
-
-
-# ------------------------------------------------------- AugmentedClassifier
-
-
-def test_every_pass_has_every_row_and_a_fresh_partner():
-    X, y = whole_rows()
-    model = AugmentedClassifier(
-        Recorder(), ExemplarAugmenter(Shifted()), n_passes=3, real_weight=0.4, random_state=0
-    ).fit(X, y)
-    partners = []
-    for rows, labels, weights in model.estimator_.calls_:
-        is_real = (rows == np.floor(rows)).all(1)
-        assert is_real.sum() == len(X) and len(rows) == 2 * len(X)
-        np.testing.assert_allclose(weights[is_real], 0.8)  # the mean is one
-        np.testing.assert_allclose(weights[~is_real], 1.2)
-        order = np.lexsort(np.floor(rows).T)
-        np.testing.assert_array_equal(labels[order], np.repeat(y, 2))
-        synthetic = rows[~is_real]
-        partners.append(synthetic[np.lexsort(np.floor(synthetic).T)])
-    assert (partners[0] != partners[1]).all() and (partners[1] != partners[2]).all()
-    model.predict(X)
-    np.testing.assert_array_equal(model.estimator_.asked_, X)
-
-
-def test_at_once_the_weights_add_up_to_those_of_the_real_rows():
-    class AtOnce(Recorder):
-        partial_fit = property()  # none
-
-        def fit(self, X, y, sample_weight=None):
-            return Recorder.partial_fit(self, X, y, np.unique(y), sample_weight)
-
-    X, y = whole_rows()
-    own = np.linspace(1, 2, len(X))
-    model = AugmentedClassifier(AtOnce(), ExemplarAugmenter(Shifted()), n_passes=4, real_weight=0.3)
-    ((rows, labels, weights),) = model.fit(X, y, own).estimator_.calls_
-    is_real = (rows == np.floor(rows)).all(1)
-    assert len(rows) == 5 * len(X)
-    np.testing.assert_allclose(weights.sum(), own.sum())
-    np.testing.assert_allclose(weights[is_real].sum(), 0.3 * own.sum())
-    np.testing.assert_array_equal(labels, np.tile(y, 5))
-
-
-@pytest.mark.parametrize("real_weight", [0, 1])  # integers: no share may be rounded
-@pytest.mark.parametrize("classifier", [LogisticRegression(), SGDClassifier()])
-def test_only_synthetic_or_only_real_rows(real_weight, classifier):
-    X, y = load_iris(return_X_y=True)
-    X = StandardScaler().fit_transform(X)
-    augmenter = ExemplarAugmenter(small_vae())
-    model = AugmentedClassifier(
-        classifier, augmenter, n_passes=3, real_weight=real_weight, random_state=0
-    )
-    assert model.fit(X, y).score(X, y) > 0.8
-    if real_weight == 1 and isinstance(classifier, LogisticRegression):
-        np.testing.assert_array_equal(model.estimator_.coef_, clone(classifier).fit(X, y).coef_)
-
-
-@pytest.mark.parametrize(
-    "n_real, n_synthetic, share", [(100, 500, 0.4), (100, 100, 0.4), (100, 100, 0.8), (7, 7, 0.01)]
-)
-def test_counts_have_the_share_and_are_as_large_as_they_can_be(n_real, n_synthetic, share):
-    real, synthetic = counts_by_share(n_real, n_synthetic, share)
-    assert real == n_real or synthetic == n_synthetic
-    assert abs(real - share * (real + synthetic)) <= 1
-
-
-def test_a_classifier_without_weights_gets_rows_in_proportion():
-    X, y = whole_rows()
-    neighbors = KNeighborsClassifier(1)
-    model = AugmentedClassifier(neighbors, ExemplarAugmenter(Shifted()), random_state=0).fit(X, y)
-    rows = model.estimator_._fit_X
-    assert (rows == np.floor(rows)).all(1).sum() == len(X)
-    assert len(rows) == 2.5 * len(X)
-    with pytest.raises(ValueError, match="KNeighborsClassifier has no sample_weight"):
-        model.fit(X, y, np.ones(len(X)))
-
-
-@pytest.mark.parametrize("classifier", [LogisticRegression(), SGDClassifier(), GaussianNB()])
-def test_the_surface_is_the_classifier_s(classifier):
-    X, y = load_iris(return_X_y=True)
-    X = StandardScaler().fit_transform(X)
-    names = np.array(["setosa", "versicolor", "virginica"])[y]
-    model = AugmentedClassifier(classifier, ExemplarAugmenter(small_vae()), random_state=0)
-    for method in ("predict_proba", "predict_log_proba", "decision_function"):
-        assert hasattr(model, method) == hasattr(classifier, method)
-    model.fit(X, names)
-    assert list(model.classes_) == ["setosa", "versicolor", "virginica"]
-    assert model.score(X, names) == model.estimator_.score(X, names) > 0.8
-    weights = (names == "setosa").astype(float)
-    assert model.score(X, names, weights) == model.estimator_.score(X, names, weights)
-    for method in ("predict_proba", "decision_function"):
-        if hasattr(model, method):
-            expected = getattr(model.estimator_, method)(X)
-            np.testing.assert_array_equal(getattr(model, method)(X), expected)
-
-
-def test_one_random_state_decides_all():
-    X, y = load_iris(return_X_y=True)
-    model = AugmentedClassifier(SGDClassifier(), ExemplarAugmenter(small_vae()), n_passes=2)
-    first, again = (clone(model).set_params(random_state=0).fit(X, y) for _ in range(2))
-    np.testing.assert_array_equal(first.estimator_.coef_, again.estimator_.coef_)
-
-
-def test_metadata_is_routed_to_the_classifier():
-    class Asked(Recorder):
-        def predict(self, X, flag=None):
-            self.flag_ = flag
-            return super().predict(X)
-
-    X, y = whole_rows()
-    with config_context(enable_metadata_routing=True):
-        asked = Asked().set_predict_request(flag=True)
-        model = AugmentedClassifier(asked, ExemplarAugmenter(Shifted()), n_passes=1).fit(X, y)
-        model.predict(X, flag="seen")
-        assert model.estimator_.flag_ == "seen"
-        weighted = AugmentedClassifier(
-            LogisticRegression().set_score_request(sample_weight=False),
-            ExemplarAugmenter(Shifted()),
-        ).set_fit_request(sample_weight=True)
-        scores = cross_val_score(weighted, X, y, cv=2, params={"sample_weight": np.ones(len(X))})
-        assert scores.shape == (2,)
-    with pytest.raises(ValueError, match="enable_metadata_routing=True"):
-        model.predict(X, flag="seen")
-
-
-@pytest.mark.parametrize(
-    "estimator, reason",
-    [
-        (LinearRegression(), r"estimator must be a classifier, got LinearRegression\(\)"),
-        (SGDClassifier(early_stopping=True), "SGDClassifier has early_stopping=True"),
-        (HistGradientBoostingClassifier(early_stopping=True), "has early_stopping=True"),
-    ],
-)
-def test_estimators_that_cannot_be_augmented(estimator, reason):
-    X, y = whole_rows()
-    model = AugmentedClassifier(estimator, ExemplarAugmenter(Shifted()))
-    with pytest.raises(ValueError, match=reason):
-        model.fit(X, y)
-    assert not hasattr(model, "augmenter_")
-
-
-def test_balanced_weights_which_passes_cannot_have_are_fitted_at_once():
-    X, y = load_iris(return_X_y=True)
-    classifier = SGDClassifier(class_weight="balanced", random_state=0)
-    X = StandardScaler().fit_transform(X)
-    model = AugmentedClassifier(classifier, ExemplarAugmenter(small_vae()), random_state=0)
-    assert model.fit(X, y).score(X, y) > 0.8
-
-
-def test_frames_reach_the_classifier_as_frames():
-    frame, y = mixed_frame(), np.arange(40) % 2
-
-    class NeedsNames(Recorder):
-        def partial_fit(self, X, y, classes=None, sample_weight=None):
-            assert isinstance(X, pd.DataFrame) and X.dtypes.equals(frame.dtypes)
-            return super().partial_fit(X, y, classes, sample_weight)
-
-    AugmentedClassifier(NeedsNames(), ExemplarAugmenter(Shifted()), n_passes=1).fit(frame, y)
 
 
 def test_a_flow_augments_too():

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from _models import small_vae
+from _redrawing import SHIFT, Shifted, mixed_frame
 from imblearn.pipeline import make_pipeline
 from imblearn.utils import check_sampling_strategy
 from imblearn.utils.estimator_checks import parametrize_with_checks
 from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from test_augment import SHIFT, Shifted, mixed_frame
 
 from sklearn_exemplar_vae import ExemplarOverSampler
 from sklearn_exemplar_vae._sampling_strategy import STRATEGIES, rows_to_add
