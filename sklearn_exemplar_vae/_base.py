@@ -407,7 +407,8 @@ class BaseExemplarDensity(
         return torch.Generator(self.device_).manual_seed(int(seed))
 
     def __getstate__(self):
-        state = super().__getstate__()
+        # A copy: what scikit-learn gives is the estimator's own __dict__.
+        state = dict(super().__getstate__())
         if "_model" in state:
             state["_model"] = copy.deepcopy(state["_model"]).cpu()
             state["_exemplars"] = Exemplars(*(tensor.cpu() for tensor in state["_exemplars"]))

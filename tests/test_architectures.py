@@ -139,7 +139,8 @@ def test_probabilities_of_all_levels_add_up_to_one():
 
 @pytest.mark.parametrize("architecture, prior", list(itertools.product(ARCHITECTURES, PRIORS)))
 def test_bound_of_several_samples_is_the_mean_of_their_weights(architecture, prior):
-    model = make_model(architecture, prior, likelihood="bernoulli").fit(make_rows("bernoulli"))
+    model = make_model(architecture, prior, likelihood="bernoulli", device="cpu")
+    model.fit(make_rows("bernoulli"))
     model, generator = model._model, torch.Generator().manual_seed(0)
     rows = torch.from_numpy(make_rows("bernoulli", 20)).float()
     noise = torch.randn(6, 4, model.n_noise, generator=generator)
@@ -236,7 +237,7 @@ def test_pseudo_inputs_start_as_training_rows_of_positive_weight():
     weights = np.ones(80)
     weights[:40] = 1e-6  # not none, and next to never drawn
     model = make_model("mlp", "vamp", max_iter=0, validation_fraction=0.4, n_pseudo_inputs=20)
-    pseudo_inputs = model.fit(X, sample_weight=weights)._model.prior.rows().detach().numpy()
+    pseudo_inputs = model.fit(X, sample_weight=weights)._model.prior.rows().detach().cpu().numpy()
     rows = model._scaling.transform(X)
     distances = np.abs(rows[:, None] - pseudo_inputs).max(2)
     chosen = distances.argmin(0)

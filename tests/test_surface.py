@@ -179,7 +179,9 @@ def test_fitted_on_cuda_loads_on_cpu(model, X, monkeypatch):
     """The state is written from the CPU; a device that is not there becomes the CPU."""
     elsewhere = copy.copy(model)
     elsewhere.device_ = "cuda:0"
+    before = dict(vars(elsewhere))
     state = elsewhere.__getstate__()
+    assert vars(elsewhere) == before  # the model that is written stays where it is
     assert all(not tensor.is_cuda for tensor in state["_exemplars"])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     loaded = type(model).__new__(type(model))
@@ -244,7 +246,7 @@ def test_means_near_rows_are_what_draws_are_spread_around():
     assert (abs(noisy.mean(1) - expected) < 5 * error).all()
     assert (abs(means.mean(1) - expected) < 5 * error).all()
     # The decoder's noise is what a draw has more.
-    noise = model._model.likelihood.variance.detach().numpy() * model._scaling.scale**2
+    noise = model._model.likelihood.variance.detach().cpu().numpy() * model._scaling.scale**2
     np.testing.assert_allclose((noisy.var(1) - means.var(1)) / noise, 1, atol=0.1)
 
 
