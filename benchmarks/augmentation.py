@@ -7,11 +7,10 @@
 The protocol is the paper's: an MLP of two ReLU layers on pixels, label smoothing 0.1, stochastic
 gradient descent with momentum 0.9 from a rate of 0.1 down to a hundredth of it, minibatches of 100,
 100 epochs. With augmentation every row of a minibatch has a synthetic partner with its label, fresh
-at every visit: the row, drawn as zeros and ones as in the training of the density, is encoded, a
-code drawn around its own, and the decoder's mean at that is the partner; the loss is 0.4 of the
-real rows' and 0.6 of the synthetic ones'. The density is fitted once, without labels, to the 50000
-training rows. The classifier tested is the one after the last epoch; validation and test errors are
-taken once, at the end.
+at every visit: a code is drawn around the row's own, and the decoder's mean at that is the partner.
+The loss is 0.4 of the real rows' and 0.6 of the synthetic ones'. The density is fitted once,
+without labels, to the 50000 training rows. The classifier tested is the one after the last epoch;
+validation and test errors are taken once, at the end.
 """
 
 from __future__ import annotations
@@ -61,9 +60,8 @@ def train_classifier(
     real, targets = torch.from_numpy(rows), torch.from_numpy(labels.astype(np.int64))
     for _ in range(n_epochs):
         if density is not None:
-            drawn = (rng.random(rows.shape, dtype=rows.dtype) < rows).astype(rows.dtype)
             seed_of_codes = int(rng.integers(2**31))
-            partners = density.sample_like(drawn, 1, random_state=seed_of_codes, noise=False)
+            partners = density.sample_like(rows, 1, random_state=seed_of_codes, noise=False)
             partners = torch.from_numpy(partners[:, 0])
         order = torch.from_numpy(rng.permutation(len(rows)))
         for batch in order[: len(order) // BATCH_SIZE * BATCH_SIZE].split(BATCH_SIZE):
@@ -95,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", choices=("mnist", "fashion-mnist"))
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--density-epochs", type=int, default=600)
+    parser.add_argument("--density-epochs", type=int, default=640)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

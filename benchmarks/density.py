@@ -6,8 +6,8 @@
 
 `--data` is a folder with the images (see `sklearn_exemplar_vae.datasets`); without it they come
 from OpenML, but for Omniglot. The networks are the paper's: two gated layers of 300 units, 40 codes
-a level. Training rows are drawn as zeros and ones at every visit; validation and test rows, and the
-exemplars of every evaluation, are drawn once.
+a level. Training rows are drawn as zeros and ones at every visit, validation and test rows once;
+the exemplars are the training rows as they are.
 
 For each of `--seconds`, `--architectures`, `--plans` and `--seeds`: as many epochs as fit the
 seconds (some are timed beforehand, which also compiles pynndescent), the single-sample validation
@@ -49,12 +49,8 @@ from sklearn_exemplar_vae.engine.importance import importance_noise
 from sklearn_exemplar_vae.engine.model import build_model
 from sklearn_exemplar_vae.engine.networks import NETWORKS
 from sklearn_exemplar_vae.engine.priors import Exemplars
-from sklearn_exemplar_vae.engine.refit import refit_bandwidth
-from sklearn_exemplar_vae.engine.scoring import (
-    encode,
-    evidence_lower_bound,
-    log_density_by_posterior,
-)
+from sklearn_exemplar_vae.engine.refit import exemplars_of, refit_bandwidth
+from sklearn_exemplar_vae.engine.scoring import evidence_lower_bound, log_density_by_posterior
 from sklearn_exemplar_vae.engine.training import BOUND_SAMPLES_FROM, Schedule, train
 from sklearn_exemplar_vae.engine.training_rows import TrainingRows
 
@@ -85,7 +81,7 @@ RESERVE = 0.05
 
 
 class Images:
-    """Rows on the device: grey for training, binarised once for everything else."""
+    """Rows on the device: grey for training and as exemplars, binarised once for what is scored."""
 
     def __init__(self, name: str, folder: Path | None, device: torch.device) -> None:
         images = LOADERS[name](folder)
@@ -106,13 +102,12 @@ class Images:
         self.training = TrainingRows(
             grey, torch.ones(len(grey), device=device), torch.arange(len(grey), device=device)
         )
-        self.exemplars = binarised("train")
         self.validation, self.test = binarised("valid"), binarised("test")
 
 
 def new_model(architecture: str, prior: str, images: Images, seed: int):
     generator = torch.Generator().manual_seed(seed)
-    n_rows, n_pixels = images.exemplars.shape
+    n_rows, n_pixels = images.training.rows.shape
     chosen = torch.randperm(n_rows, generator=generator)[:N_PSEUDO_INPUTS]
     return build_model(
         n_pixels,
@@ -121,7 +116,7 @@ def new_model(architecture: str, prior: str, images: Images, seed: int):
         hidden_layer_sizes=LAYERS,
         image_shape=IMAGE_SHAPE if architecture == "conv" else None,
         prior=prior,
-        pseudo_inputs=images.exemplars[chosen].cpu(),
+        pseudo_inputs=images.training.rows[chosen].cpu(),
         likelihood="bernoulli",
         binary=False,  # grey rows, drawn as zeros and ones at every visit
         start=None,
@@ -131,7 +126,7 @@ def new_model(architecture: str, prior: str, images: Images, seed: int):
 
 
 def as_exemplars(model, images: Images) -> Exemplars:
-    return Exemplars(encode(model, images.exemplars), images.training.weights.log())
+    return exemplars_of(model, images.training)
 
 
 def refit(model, images: Images) -> None:
@@ -155,7 +150,7 @@ def validation_score(model, images: Images) -> float:
 def make_schedule(plan: str, arguments, n_epochs: int, images: Images) -> Schedule:
     _, n_exemplars, n_neighbors = PLANS[plan]
     exemplars = plan_exemplars(
-        len(images.exemplars), arguments.batch_size, n_exemplars, n_neighbors, "auto"
+        len(images.training.rows), arguments.batch_size, n_exemplars, n_neighbors, "auto"
     )
     return Schedule(
         n_epochs=n_epochs,

@@ -71,10 +71,10 @@ class ExemplarVAE(BaseTrainedDensity):
     likelihood : {"auto", "gaussian", "bernoulli", "logistic"}, default="auto"
         p(x | z). "gaussian": continuous columns, a learned variance each. "bernoulli": columns in
         [0, 1]; values strictly between are probabilities of a one, drawn anew at every visit in
-        training, and then scores are cross-entropies rather than densities. "logistic": grey
-        levels, integers from 0 to 255, whose scores are probabilities rather than densities: a
-        logistic distribution cut into levels. "auto": bernoulli where X holds only zeros and ones
-        (both of them), else gaussian.
+        training (exemplars are the rows as they are), and then scores are cross-entropies rather
+        than densities. "logistic": grey levels, integers from 0 to 255, whose scores are
+        probabilities rather than densities: a logistic distribution cut into levels. "auto":
+        bernoulli where X holds only zeros and ones (both of them), else gaussian.
     hidden_layer_sizes : int or sequence of int, default=(300, 300)
         Units of the encoder's layers, reversed in the decoder. In "conv" of the dense layers
         between the levels; in "hierarchical" a single size makes two layers where two inputs meet.

@@ -31,12 +31,14 @@ def small_flow(**parameters) -> ExemplarFlow:
     return ExemplarFlow(**(defaults | parameters))
 
 
-def torch_model(n_features=3, prior="exemplar", likelihood="gaussian") -> ExemplarModel:
+def torch_model(
+    n_features=3, prior="exemplar", likelihood="gaussian", architecture="mlp"
+) -> ExemplarModel:
     """An untrained model of the engine."""
     return build_model(
         n_features,
         n_features,
-        architecture="mlp",
+        architecture=architecture,
         hidden_layer_sizes=(8,),
         prior=prior,
         likelihood=likelihood,

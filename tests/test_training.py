@@ -301,19 +301,50 @@ def test_binary_draws():
     assert torch.equal(again, drawn)
 
 
-def test_grey_rows_are_drawn_at_every_visit(monkeypatch):
+def test_grey_rows_are_drawn_at_every_visit_and_exemplars_are_not(monkeypatch):
     seen = []
 
     def spy(self, rows, *rest):
-        seen.append(rows)
+        seen.append((rows, rest[-1]))
         return training_bound(self, rows, *rest)
 
     training_bound = ExemplarModel.training_bound
     monkeypatch.setattr(ExemplarModel, "training_bound", spy)
-    grey = np.random.default_rng(0).random((30, 6))
-    small_vae(likelihood="bernoulli", early_stopping=False, max_iter=2).fit(grey)
-    assert all(set(rows.unique().tolist()) == {0.0, 1.0} for rows in seen)
-    assert len(seen) == 2 and not torch.equal(seen[0].sort(0)[0], seen[1].sort(0)[0])
+    grey = np.random.default_rng(0).random((30, 6)).astype(np.float32)
+    model = small_vae(likelihood="bernoulli", early_stopping=False, max_iter=2, device="cpu").fit(
+        grey
+    )
+    expected = np.sort(model._to_model(grey).numpy(), 0)
+    assert all(np.array_equal(np.sort(rows.numpy(), 0), expected) for rows, _ in seen)
+    assert all(set(drawn.unique().tolist()) == {0.0, 1.0} for _, drawn in seen)
+    assert len(seen) == 2 and not torch.equal(seen[0][1].sort(0)[0], seen[1][1].sort(0)[0])
+    seen.clear()
+    small_vae(early_stopping=False, max_iter=1, device="cpu").fit((grey > 0.5).astype(float))
+    assert seen[0][1] is None
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "hierarchical"])
+def test_bound_of_drawn_rows_is_that_of_rows_beside_their_exemplars(architecture):
+    """Drawn rows that are no exemplars, put ahead of those that are."""
+    model = torch_model(likelihood="bernoulli", architecture=architecture).double()
+    generator = torch.Generator().manual_seed(1)
+    grey = torch.rand(9, 3, dtype=torch.float64, generator=generator)
+    drawn = model.draw(grey[:4], generator)
+    noise = torch.randn(4, 2, model.n_noise, dtype=torch.float64, generator=generator)
+    log_weights = torch.linspace(-1, 1, 9, dtype=torch.float64)
+    excluded = torch.eye(9, dtype=torch.bool)[:4]
+    bound = model.training_bound(
+        grey, noise, log_weights, excluded, None, 0.7, gather=None, drawn=drawn
+    )
+    beside = model.training_bound(
+        torch.cat([drawn, grey]),
+        noise,
+        torch.cat([torch.zeros(4, dtype=torch.float64), log_weights]),
+        torch.cat([torch.ones(4, 4, dtype=torch.bool), excluded], 1),
+        None,
+        0.7,
+    )
+    torch.testing.assert_close(bound, beside)
 
 
 def test_last_epochs_have_several_samples_a_bound(monkeypatch):
@@ -332,5 +363,5 @@ def test_last_epochs_have_several_samples_a_bound(monkeypatch):
 def test_gaussian_prior_leaves_nothing_out():
     """Copies of one row are no exemplars there: the row is trained on."""
     X = np.repeat([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 1.0]], 30, axis=0)
-    model = small_vae(prior="gaussian", early_stopping=False, max_iter=20, kl_warmup=0).fit(X)
+    model = small_vae(prior="gaussian", early_stopping=False, max_iter=60, kl_warmup=0).fit(X)
     assert model.loss_curve_[-1] < model.loss_curve_[0] - 0.1

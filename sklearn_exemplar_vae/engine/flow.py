@@ -33,9 +33,8 @@ class FlowModel(nn.Module):
         self.network, self.prior = network, prior
         self.n_components, self.width = len(network.linear), network.width
 
-    def training_rows(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """The rows themselves: nothing is redrawn at a visit."""
-        return rows
+    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
+        """Nothing is drawn in the place of ``rows``."""
 
     def encode(self, rows: torch.Tensor) -> torch.Tensor:
         """f(x), (n, D)."""
@@ -50,11 +49,11 @@ class FlowModel(nn.Module):
         return self.encode(rows)
 
     def training_bound(
-        self, rows, noise, log_weights, excluded, log_totals, kl_weight, gather=None
+        self, rows, noise, log_weights, excluded, log_totals, kl_weight, gather=None, drawn=None
     ) -> torch.Tensor:
         """The log-density of the first n of ``rows``, (n,), in nats; see `ExemplarModel`.
 
-        There is no Kullback-Leibler term to weight.
+        There is no Kullback-Leibler term to weight, and nothing is ``drawn``.
         """
         codes, log_det = self.network(rows)
         exemplars = Exemplars(codes if gather is None else gather(codes), log_weights)

@@ -32,9 +32,8 @@ class GaussianLikelihood(nn.Module):
     def variance(self) -> torch.Tensor:
         return SCALE_FLOOR**2 + self.log_excess_variance.exp()
 
-    def training_rows(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """The rows themselves: nothing is redrawn at a visit."""
-        return rows
+    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
+        """Nothing is drawn in the place of ``rows``."""
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """log p(x | z) in nats, summed over columns; ``outputs`` broadcasts against ``rows``."""
@@ -56,8 +55,9 @@ class BernoulliLikelihood(nn.Module):
     """Independent Bernoulli columns, the decoder giving the logits.
 
     Values strictly between 0 and 1 are read as probabilities of a one. In training such rows are
-    drawn anew as zeros and ones at every visit ("dynamic binarisation"); in scoring they enter the
-    cross-entropy as they are, which for binary rows is the log-likelihood.
+    drawn anew as zeros and ones at every visit ("dynamic binarisation"), but not where they are the
+    exemplars of others; in scoring they enter the cross-entropy as they are, which for binary rows
+    is the log-likelihood.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ class BernoulliLikelihood(nn.Module):
         super().__init__()
         self.binary = binary
 
-    def training_rows(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """One binary draw of ``rows``; zeros and ones stay what they are."""
-        return draw_binary(rows, generator)
+    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
+        """Zeros and ones in the place of ``rows``, new at every call; None for binary rows."""
+        return None if self.binary else draw_binary(rows, generator)
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """log p(x | z) in nats, summed over columns; ``outputs`` broadcasts against ``rows``."""
@@ -114,9 +114,8 @@ class LogisticLikelihood(nn.Module):
     def scale(self) -> torch.Tensor:
         return SCALE_FLOOR + self.log_excess_scale.exp()
 
-    def training_rows(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """The rows themselves: nothing is redrawn at a visit."""
-        return rows
+    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
+        """Nothing is drawn in the place of ``rows``."""
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """log p(x | z) in nats, summed over columns; ``outputs`` broadcasts against ``rows``."""

@@ -41,9 +41,9 @@ class ExemplarModel(nn.Module):
         self.n_components, self.n_noise = network.n_components, network.n_noise
         self.width = network.width
 
-    def training_rows(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """The rows as training sees them at a visit."""
-        return self.likelihood.training_rows(rows, generator)
+    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
+        """What training sees in the place of ``rows`` at a visit; None for the rows themselves."""
+        return self.likelihood.draw(rows, generator)
 
     def encode(self, rows: torch.Tensor) -> torch.Tensor:
         """Code means mu(x), (n, d)."""
@@ -66,6 +66,7 @@ class ExemplarModel(nn.Module):
         log_totals: torch.Tensor | None,
         kl_weight: float,
         gather: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        drawn: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The bound on the log-density of the first n of ``rows``, (n,), in nats.
 
@@ -83,9 +84,17 @@ class ExemplarModel(nn.Module):
         gather : callable or None
             Makes of the codes of ``rows`` those of all M exemplars, where other processes have
             some.
+        drawn : tensor of shape (n, D) or None
+            What the bound is of, where that is not the first n of ``rows`` but a draw of them. The
+            exemplars are the rows as they are all the same: a draw of an exemplar is noise in the
+            prior, which would have to be so much wider.
         """
+        n_drawn = 0
+        if drawn is not None:
+            n_drawn, rows = len(drawn), torch.cat([drawn, rows])
         mean, log_variance = self.network.encode(rows)
-        exemplars = Exemplars(mean if gather is None else gather(mean), log_weights)
+        codes = mean[n_drawn:]
+        exemplars = Exemplars(codes if gather is None else gather(codes), log_weights)
         centres = self.prior.centres(self.network, exemplars)
         own = slice(len(noise))
 

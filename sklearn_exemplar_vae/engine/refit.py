@@ -53,4 +53,6 @@ def refit_bandwidth_without_held_out_rows(model, data: TrainingRows, seed: int) 
     if len(chosen) == 0:  # all rows are copies of one
         return
     rows, weights = data.rows[chosen], data.weights[chosen]
+    drawn = model.draw(rows, torch.Generator(rows.device).manual_seed(seed))
+    rows = rows if drawn is None else drawn
     refit_bandwidth(model, exemplars_of(model, data), rows, weights, excluded, seed)
