@@ -60,7 +60,9 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
         else:
             rows = {label: labels == label for label in np.unique(labels)}
             density = {
-                label: fitted(density, numbers[own], None if weights is None else weights[own])
+                label: fitted_to_class(
+                    density, numbers[own], None if weights is None else weights[own], label
+                )
                 for label, own in rows.items()
                 if classes is None or label in classes
             }
@@ -100,3 +102,14 @@ def fitted(density, numbers: np.ndarray, weights: np.ndarray | None):
     if weights is None:
         return density.fit(numbers, None)
     return density.fit(numbers, None, sample_weight=weights)
+
+
+def fitted_to_class(density, numbers: np.ndarray, weights: np.ndarray | None, label):
+    """As `fitted`; an error says of which class the rows are."""
+    try:
+        return fitted(density, numbers, weights)
+    except ValueError as error:
+        raise ValueError(
+            f"per_class=True fits a density to each class, and that of class {label}, "
+            f"{len(numbers)} row(s), failed: {error}"
+        ) from error

@@ -142,11 +142,14 @@ def test_a_class_is_redrawn_by_its_own_density(by):
         np.testing.assert_allclose(row, X[y == label].mean(0))
 
 
-def test_a_class_that_does_not_grow_may_have_a_single_row():
+def test_only_a_class_that_does_not_grow_may_have_a_single_row():
     X = np.random.default_rng(0).normal(size=(21, 2))
     y = np.repeat(["a", "b"], [20, 1])
     sampler = ExemplarOverSampler({"a": 30}, estimator=small_vae(), per_class=True)
     assert len(sampler.fit_resample(X, y)[0]) == 31
+    # One that grows may not, and is named.
+    with pytest.raises(ValueError, match="class b, 1 row.*minimum of 2"):
+        sampler.set_params(sampling_strategy={"b": 3}).fit_resample(X, y)
 
 
 def test_weights_reach_the_density():
