@@ -48,7 +48,6 @@ from sklearn_exemplar_vae.engine.devices import choose_autocast, choose_device
 from sklearn_exemplar_vae.engine.importance import importance_noise
 from sklearn_exemplar_vae.engine.model import build_model
 from sklearn_exemplar_vae.engine.networks import NETWORKS
-from sklearn_exemplar_vae.engine.priors import Exemplars
 from sklearn_exemplar_vae.engine.refit import exemplars_of, refit_bandwidth
 from sklearn_exemplar_vae.engine.scoring import evidence_lower_bound, log_density_by_posterior
 from sklearn_exemplar_vae.engine.training import BOUND_SAMPLES_FROM, Schedule, train
@@ -125,26 +124,23 @@ def new_model(architecture: str, prior: str, images: Images, seed: int):
     ).to(images.test.device)
 
 
-def as_exemplars(model, images: Images) -> Exemplars:
-    return exemplars_of(model, images.training)
-
-
 def refit(model, images: Images) -> None:
     """What the estimator does after training with M < N - 1."""
+    exemplars = exemplars_of(model, images.training)
     weights = torch.ones(len(images.validation), device=images.test.device)
-    refit_bandwidth(model, as_exemplars(model, images), images.validation, weights, None, 0)
+    refit_bandwidth(model, exemplars, images.validation, weights, None, 0)
 
 
 def validation_elbo(model, images: Images) -> float:
-    exemplars = as_exemplars(model, images)
+    exemplars = exemplars_of(model, images.training)
     return evidence_lower_bound(model, images.validation, exemplars, seed=0).mean().item()
 
 
 def validation_score(model, images: Images) -> float:
     """What chooses the model to test: a rough log-likelihood, on the same rows and noise."""
+    exemplars = exemplars_of(model, images.training)
     noise = importance_noise(16, model.n_noise, seed=0)
-    rows = images.validation[:500]
-    return log_density_by_posterior(model, rows, as_exemplars(model, images), noise).mean().item()
+    return log_density_by_posterior(model, images.validation[:500], exemplars, noise).mean().item()
 
 
 def make_schedule(plan: str, arguments, n_epochs: int, images: Images) -> Schedule:
@@ -239,7 +235,7 @@ def run(cell: Cell, arguments) -> dict:
     rows = images.test[rows[: arguments.test_rows].to(images.test.device)]
     noise = importance_noise(arguments.n_samples, best.n_noise, seed=0)
     start = time.perf_counter()
-    scores = log_density_by_posterior(best, rows, as_exemplars(best, images), noise)
+    scores = log_density_by_posterior(best, rows, exemplars_of(best, images.training), noise)
     return {
         "cell": cell,
         "settings": settings(arguments),

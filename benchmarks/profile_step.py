@@ -28,12 +28,12 @@ N_SHOWN = 8
 
 def operations_of_a_row(n_features: int) -> float:
     """Floating point operations of the layers' products, forward and back (twice forward's)."""
-    encoder = zip((n_features, *LAYERS[:-1]), LAYERS, strict=True)
-    decoder = zip((N_COMPONENTS, *reversed(LAYERS[1:])), reversed(LAYERS), strict=True)
-    gated = sum(2 * inputs * outputs for pairs in (encoder, decoder) for inputs, outputs in pairs)
-    heads = 2 * LAYERS[-1] * N_COMPONENTS + LAYERS[0] * n_features
-    # Nothing is propagated to the rows themselves.
-    return 2 * (3 * (gated + heads) - n_features * 2 * LAYERS[0])
+    pairs = zip((n_features, *LAYERS[:-1]), LAYERS, strict=True)
+    encoder = sum(2 * inputs * outputs for inputs, outputs in pairs) + 2 * LAYERS[-1] * N_COMPONENTS
+    pairs = zip((N_COMPONENTS, *reversed(LAYERS[1:])), reversed(LAYERS), strict=True)
+    decoder = sum(2 * inputs * outputs for inputs, outputs in pairs) + LAYERS[0] * n_features
+    # Nothing is propagated to the rows themselves. They are encoded as drawn and as exemplars.
+    return 2 * (2 * (3 * encoder - n_features * 2 * LAYERS[0]) + 3 * decoder)
 
 
 def peak(dtype: torch.dtype, n_rows: int) -> float:

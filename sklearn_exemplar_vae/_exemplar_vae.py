@@ -85,11 +85,11 @@ class ExemplarVAE(BaseTrainedDensity):
         used by "vamp".
     n_exemplars : int, "auto", "batch" or None, default="auto"
         Exemplars M that a row sees at a training step. "batch": the other rows of its minibatch, as
-        fast as a plain VAE. A random minibatch doubles after 60 % and again after 85 % of the
-        epochs, so that in the end the bandwidth is learned for more exemplars. An int: so many,
-        drawn without replacement, the minibatch among them. None: all others. "auto": all up to 500
-        rows, "batch" beyond. Scores and samples always use all exemplars, for which the bandwidth
-        is refitted.
+        fast as a plain VAE but for grey rows, which are encoded twice. A random minibatch doubles
+        after 60 % and again after 85 % of the epochs, so that in the end the bandwidth is learned
+        for more exemplars. An int: so many, drawn without replacement, the minibatch among them.
+        None: all others. "auto": all up to 500 rows, "batch" beyond. Scores and samples always use
+        all exemplars, for which the bandwidth is refitted.
     n_neighbors : int, "auto" or None, default="auto"
         Whether a row's exemplars are near it. "auto": where they are the minibatch and there are
         more than 20 000 training rows, minibatches are random in the first 70 % of the epochs and

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils._param_validation import HasMethods, InvalidParameterError, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 from ._exemplar_vae import ExemplarVAE
@@ -105,11 +105,14 @@ def fitted(density, numbers: np.ndarray, weights: np.ndarray | None):
 
 
 def fitted_to_class(density, numbers: np.ndarray, weights: np.ndarray | None, label):
-    """As `fitted`; an error says of which class the rows are."""
+    """As `fitted`; an error that the rows are the cause of says of which class they are."""
     try:
         return fitted(density, numbers, weights)
-    except ValueError as error:
-        raise ValueError(
+    except InvalidParameterError:
+        raise
+    except (ValueError, FloatingPointError) as error:
+        kind = FloatingPointError if isinstance(error, FloatingPointError) else ValueError
+        raise kind(
             f"per_class=True fits a density to each class, and that of class {label}, "
             f"{len(numbers)} row(s), failed: {error}"
         ) from error

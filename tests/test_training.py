@@ -14,7 +14,10 @@ from sklearn_exemplar_vae.engine.likelihoods import draw_binary
 from sklearn_exemplar_vae.engine.model import ExemplarModel
 from sklearn_exemplar_vae.engine.nearest_prior import NearestExemplarPrior
 from sklearn_exemplar_vae.engine.priors import ExemplarPrior, Exemplars
-from sklearn_exemplar_vae.engine.refit import refit_bandwidth_without_held_out_rows
+from sklearn_exemplar_vae.engine.refit import (
+    refit_bandwidth,
+    refit_bandwidth_without_held_out_rows,
+)
 from sklearn_exemplar_vae.engine.training import (
     FINAL_LEARNING_RATE,
     Schedule,
@@ -323,13 +326,16 @@ def test_grey_rows_are_drawn_at_every_visit_and_exemplars_are_not(monkeypatch):
     assert seen[0][1] is None
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "hierarchical"])
-def test_bound_of_drawn_rows_is_that_of_rows_beside_their_exemplars(architecture):
+@pytest.mark.parametrize(
+    "architecture, prior",
+    [("mlp", "exemplar"), ("hierarchical", "exemplar"), ("mlp", "gaussian")],
+)
+def test_bound_of_drawn_rows_is_that_of_rows_beside_their_exemplars(architecture, prior):
     """Drawn rows that are no exemplars, put ahead of those that are."""
-    model = torch_model(likelihood="bernoulli", architecture=architecture).double()
+    model = torch_model(prior=prior, likelihood="bernoulli", architecture=architecture).double()
     generator = torch.Generator().manual_seed(1)
     grey = torch.rand(9, 3, dtype=torch.float64, generator=generator)
-    drawn = model.draw(grey[:4], generator)
+    drawn = model.redraw(grey[:4], generator)
     noise = torch.randn(4, 2, model.n_noise, dtype=torch.float64, generator=generator)
     log_weights = torch.linspace(-1, 1, 9, dtype=torch.float64)
     excluded = torch.eye(9, dtype=torch.bool)[:4]
@@ -345,6 +351,19 @@ def test_bound_of_drawn_rows_is_that_of_rows_beside_their_exemplars(architecture
         0.7,
     )
     torch.testing.assert_close(bound, beside)
+
+
+def test_the_bandwidth_is_refitted_to_rows_as_they_are_drawn():
+    model = torch_model(likelihood="bernoulli")
+    grey = torch.rand(60, 3, generator=torch.Generator().manual_seed(1))
+    exemplars, weights = Exemplars(model.encode(grey), torch.zeros(60)), torch.ones(60)
+    drawn = model.redraw(grey, torch.Generator().manual_seed(7))
+    found = []
+    for rows in (grey, drawn):
+        model.prior.log_bandwidth.data.zero_()
+        refit_bandwidth(model, exemplars, rows, weights, None, 7)
+        found.append(model.prior.log_bandwidth.item())
+    assert found[0] == found[1] != 0
 
 
 def test_last_epochs_have_several_samples_a_bound(monkeypatch):

@@ -33,7 +33,7 @@ class FlowModel(nn.Module):
         self.network, self.prior = network, prior
         self.n_components, self.width = len(network.linear), network.width
 
-    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
+    def redraw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
         """Nothing is drawn in the place of ``rows``."""
 
     def encode(self, rows: torch.Tensor) -> torch.Tensor:

@@ -51,7 +51,8 @@ def draw_others(
     """Indices of the exemplars a step draws beyond its own batch.
 
     A uniform minibatch is itself a uniform draw, so its rows serve as each other's exemplars at no
-    cost: every centre is encoded anyway and gets its gradient. Only what is missing from
+    cost: every centre is encoded anyway and gets its gradient (but grey rows are encoded twice, as
+    drawn and as they are). Only what is missing from
     ``n_exemplars`` others for every row is drawn, without replacement, from the rest.
 
     Parameters

@@ -32,7 +32,7 @@ class GaussianLikelihood(nn.Module):
     def variance(self) -> torch.Tensor:
         return SCALE_FLOOR**2 + self.log_excess_variance.exp()
 
-    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
+    def redraw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
         """Nothing is drawn in the place of ``rows``."""
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -72,7 +72,7 @@ class BernoulliLikelihood(nn.Module):
         super().__init__()
         self.binary = binary
 
-    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
+    def redraw(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
         """Zeros and ones in the place of ``rows``, new at every call; None for binary rows."""
         return None if self.binary else draw_binary(rows, generator)
 
@@ -114,7 +114,7 @@ class LogisticLikelihood(nn.Module):
     def scale(self) -> torch.Tensor:
         return SCALE_FLOOR + self.log_excess_scale.exp()
 
-    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
+    def redraw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
         """Nothing is drawn in the place of ``rows``."""
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -41,9 +41,9 @@ class ExemplarModel(nn.Module):
         self.n_components, self.n_noise = network.n_components, network.n_noise
         self.width = network.width
 
-    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
+    def redraw(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
         """What training sees in the place of ``rows`` at a visit; None for the rows themselves."""
-        return self.likelihood.draw(rows, generator)
+        return self.likelihood.redraw(rows, generator)
 
     def encode(self, rows: torch.Tensor) -> torch.Tensor:
         """Code means mu(x), (n, d)."""
@@ -90,8 +90,10 @@ class ExemplarModel(nn.Module):
             prior, which would have to be so much wider.
         """
         n_drawn = 0
-        if drawn is not None:
+        if drawn is not None and self.prior.needs_exemplars:
             n_drawn, rows = len(drawn), torch.cat([drawn, rows])
+        elif drawn is not None:
+            rows = drawn
         mean, log_variance = self.network.encode(rows)
         codes = mean[n_drawn:]
         exemplars = Exemplars(codes if gather is None else gather(codes), log_weights)

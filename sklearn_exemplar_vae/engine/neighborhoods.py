@@ -3,7 +3,7 @@
 Of a random minibatch hardly a member is near another, and a prior over it is a poor stand-in for
 the one over all rows: the bandwidth learned is too wide, and codes are pulled towards what is far
 from them. Batches put together from small neighbourhoods of codes have in them what matters of a
-row's prior, at the price of a random batch: each row is encoded once, as row and as exemplar. What
+row's prior, at the price of a random batch: a row of it is an exemplar of all the others. What
 comes on top is one more encoding of all rows an epoch, to know who is near whom.
 """
 

@@ -30,11 +30,16 @@ def exemplars_of(model: ExemplarModel, data: TrainingRows) -> Exemplars:
 
 @torch.no_grad()
 def refit_bandwidth(model, exemplars: Exemplars, rows, weights, excluded, seed: int) -> None:
-    """Set the bandwidth, learned with M exemplars at a step, to the best for all of them."""
+    """Set the bandwidth, learned with M exemplars at a step, to the best for all of them.
+
+    It is the best for ``rows`` as training sees rows: drawn, if that is what it does.
+    """
     if not model.prior.needs_exemplars:
         return
     n_rows = max_bandwidth_rows(len(exemplars.codes))
     rows, weights = rows[:n_rows], weights[:n_rows]
+    drawn = model.redraw(rows, torch.Generator(rows.device).manual_seed(seed))
+    rows = rows if drawn is None else drawn
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(rows), model.n_noise, generator=generator).to(exemplars.codes)
     codes = model.codes_to_score(rows, noise)
@@ -53,6 +58,4 @@ def refit_bandwidth_without_held_out_rows(model, data: TrainingRows, seed: int) 
     if len(chosen) == 0:  # all rows are copies of one
         return
     rows, weights = data.rows[chosen], data.weights[chosen]
-    drawn = model.draw(rows, torch.Generator(rows.device).manual_seed(seed))
-    rows = rows if drawn is None else drawn
     refit_bandwidth(model, exemplars_of(model, data), rows, weights, excluded, seed)

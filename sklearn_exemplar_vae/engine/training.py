@@ -202,7 +202,7 @@ class Trainer:
             weights = weights.masked_fill(lonely, 0.0)
             excluded = excluded & ~lonely[:, None]
         rows = data.rows[torch.cat([own_rows, workers.share(others)])]
-        drawn = model.draw(rows[: len(own_rows)], self.row_noise)
+        drawn = model.redraw(rows[: len(own_rows)], self.row_noise)
         shape = (len(batch), n_samples, model.n_noise)
         noise = torch.randn(shape, generator=self.noise, device=rows.device)
         with torch.autocast(

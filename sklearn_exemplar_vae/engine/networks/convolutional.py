@@ -18,9 +18,10 @@ LOWER_LAYERS = ((32, 3, 1), (32, 3, 2), (64, 3, 1), (64, 3, 2), (6, 3, 1))
 REDUCTION = 4
 # And of the layers towards the row.
 DECODER_LAYERS = ((64, 3, 1),) * 4
-# Images a convolution is given at a time: their widest layer is some megabytes each, of which a
-# processor's caches hold few and a GPU wants many (on an H200 three times as fast as 64).
-MAX_IMAGES = {"cpu": 64, "cuda": 1024}
+# Pixels a convolution is given at a time, 64 images of 28 by 28: their widest layer is some
+# megabytes each, of which a processor's caches hold few. A GPU wants more: on an H200 a training
+# step with 500 images at a time is 2.4 times as fast as with 64.
+MAX_PIXELS = {"cpu": 64 * 28**2, "cuda": 512 * 28**2}
 
 
 class GatedConvolution(nn.Module):
@@ -108,8 +109,8 @@ class ConvolutionalNetwork(TwoLevelNetwork):
     def of_images(self, layers, rows: torch.Tensor) -> torch.Tensor:
         """``layers`` of the rows (..., D) as images, their outputs flat again, (..., m)."""
         images = rows.reshape(-1, *self.image_shape)
-        parts = images.split(MAX_IMAGES[images.device.type])
-        outputs = [layers(part).flatten(1) for part in parts]
+        n_images = max(1, MAX_PIXELS[images.device.type] // (images.shape[-2] * images.shape[-1]))
+        outputs = [layers(part).flatten(1) for part in images.split(n_images)]
         return torch.cat(outputs).view(*rows.shape[:-1], -1)
 
 
