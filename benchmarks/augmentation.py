@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", choices=("mnist", "fashion-mnist"))
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--density-epochs", type=int, default=640)
+    parser.add_argument("--density-epochs", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
