@@ -52,8 +52,8 @@ def draw_others(
 
     A uniform minibatch is itself a uniform draw, so its rows serve as each other's exemplars at no
     cost: every centre is encoded anyway and gets its gradient (but grey rows are encoded twice, as
-    drawn and as they are). Only what is missing from
-    ``n_exemplars`` others for every row is drawn, without replacement, from the rest.
+    drawn and as they are). Only what is missing from ``n_exemplars`` others for every row is drawn,
+    without replacement, from the rest.
 
     Parameters
     ----------
