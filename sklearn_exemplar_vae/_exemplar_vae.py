@@ -15,6 +15,7 @@ from ._plan import (
     check_image_shape,
     check_layer_sizes,
     check_unit_interval,
+    choose_batch_size,
     choose_n_components,
     holds_only_zeros_and_ones,
     plan_exemplars,
@@ -129,7 +130,8 @@ class ExemplarVAE(BaseTrainedDensity):
         to the square root of the number of exemplars where they lie in clusters. Worth it from some
         hundred thousand exemplars on. May be changed after fit.
     batch_size : int or "auto", default="auto"
-        Rows of a step; "auto" is ``min(250, n_samples)``. At most M + 1 with an int `n_exemplars`.
+        Rows of a step, at most M + 1 with an int `n_exemplars`. "auto": 250, and where training
+        does not start from a density estimate a fiftieth of the rows, if that is less, but 25.
     learning_rate_init : float, default=0.001
         Adam's step size at the start, falling along a cosine to almost zero at `max_iter`.
     max_iter : int, default=100
@@ -306,11 +308,10 @@ class ExemplarVAE(BaseTrainedDensity):
             likelihood = "bernoulli" if binary else "gaussian"
         self.likelihood_ = likelihood
         self._check_domain(X)
-        n_features, is_continuous = X.shape[1], likelihood == "gaussian"
-        has_start = is_continuous and self.architecture == "mlp" and self.prior != "vamp"
+        n_features, has_start = X.shape[1], self._has_start()
         n_components = choose_n_components(self.n_components, *X.shape, has_start)
         chosen = pseudo_inputs = None
-        if is_continuous:
+        if likelihood == "gaussian":
             self._scaling = Standardised.fitted(X, weights)
         else:
             self._scaling = GreyLevels() if likelihood == "logistic" else Unscaled()
@@ -345,6 +346,11 @@ class ExemplarVAE(BaseTrainedDensity):
                 return untrained(n_features)
         return self._model
 
+    def _has_start(self) -> bool:
+        """Whether an untrained model is a density estimate."""
+        is_linear = self.architecture == "mlp" and self.prior != "vamp"
+        return is_linear and self.likelihood_ == "gaussian"
+
     def _untrained(
         self, chosen, n_components, *, n_rows, row_mean, generator, **rest
     ) -> ExemplarModel:
@@ -373,7 +379,7 @@ class ExemplarVAE(BaseTrainedDensity):
         has_exemplars = self._model.prior.needs_exemplars
         exemplars = plan_exemplars(
             n_rows,
-            self.batch_size,
+            choose_batch_size(self.batch_size, n_rows, self._has_start()),
             self.n_exemplars if has_exemplars else "batch",
             self.n_neighbors if has_exemplars else None,
             self.retrieval,

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 from _models import small_vae, torch_model, two_moons
+from sklearn.datasets import load_digits
 
+from sklearn_exemplar_vae import ExemplarVAE
+from sklearn_exemplar_vae._plan import choose_batch_size
 from sklearn_exemplar_vae.engine import scoring, training
 from sklearn_exemplar_vae.engine.bandwidth import best_bandwidth
 from sklearn_exemplar_vae.engine.importance import importance_noise
@@ -72,6 +75,25 @@ def test_the_minibatch_grows():
     growths = [batch_growth(schedule, None, progress / 100) for progress in range(101)]
     assert growths == sorted(growths) and growths[0] == 1 and growths[59] == 1
     assert growths[60] == 2 and growths[84] == 2 and growths[85] == growths[100] == 4
+
+
+@pytest.mark.parametrize(
+    "n_rows, has_start, expected",
+    [(400, True, 250), (400, False, 25), (4_000, False, 80), (10**6, False, 250)],
+)
+def test_rows_of_a_step(n_rows, has_start, expected):
+    assert choose_batch_size("auto", n_rows, has_start) == expected
+    assert choose_batch_size(7, n_rows, has_start) == 7
+
+
+def test_few_binary_rows_learn_from_small_batches():
+    X = (load_digits().data > 7).astype(np.float32)
+    X = np.random.default_rng(0).permutation(X)
+    large, small = (
+        ExemplarVAE(batch_size=size, random_state=0).fit(X[:300]).score(X[300:]) / len(X[300:])
+        for size in (250, "auto")
+    )
+    assert small > large + 0.5
 
 
 @pytest.mark.parametrize("in_batch, largest", [(True, 40), (False, 10)])
@@ -314,15 +336,14 @@ def test_grey_rows_are_drawn_at_every_visit_and_exemplars_are_not(monkeypatch):
     training_bound = ExemplarModel.training_bound
     monkeypatch.setattr(ExemplarModel, "training_bound", spy)
     grey = np.random.default_rng(0).random((30, 6)).astype(np.float32)
-    model = small_vae(likelihood="bernoulli", early_stopping=False, max_iter=2, device="cpu").fit(
-        grey
-    )
+    whole = dict(early_stopping=False, batch_size=30, device="cpu")
+    model = small_vae(likelihood="bernoulli", max_iter=2, **whole).fit(grey)
     expected = np.sort(model._to_model(grey).numpy(), 0)
     assert all(np.array_equal(np.sort(rows.numpy(), 0), expected) for rows, _ in seen)
     assert all(set(drawn.unique().tolist()) == {0.0, 1.0} for _, drawn in seen)
     assert len(seen) == 2 and not torch.equal(seen[0][1].sort(0)[0], seen[1][1].sort(0)[0])
     seen.clear()
-    small_vae(early_stopping=False, max_iter=1, device="cpu").fit((grey > 0.5).astype(float))
+    small_vae(max_iter=1, **whole).fit((grey > 0.5).astype(float))
     assert seen[0][1] is None
 
 
