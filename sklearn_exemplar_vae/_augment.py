@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from ._all_or_nothing import all_or_nothing
-from ._number_columns import check_table
+from ._number_columns import check_table, is_frame
 from ._redraw import BaseRedraw
 
 
@@ -59,7 +59,8 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
 
     Notes
     -----
-    Of a pandas DataFrame the density learns the columns of numbers. Integer columns are rounded
+    Of a pandas DataFrame the density learns the columns of numbers, under their names; positions in
+    its parameters, such as `bounds` of ExemplarFlow, count these alone. Integer columns are rounded
     after a redraw and stay in the range they had; columns of booleans, categories and strings keep
     the exemplar's value. A column of floats is taken for continuous whatever its values. Arrays
     hold numbers only; of integers they are treated in the same way. Tables other than pandas'
@@ -153,7 +154,9 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
         X : ndarray or DataFrame of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        return check_table(self, X, reset=False)
+        X = check_table(self, X, reset=False)
+        # Not the frame itself: set_output renames the columns of what it is given.
+        return X.copy(deep=False) if is_frame(X) else X
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit(self, X, y, sample_weight):

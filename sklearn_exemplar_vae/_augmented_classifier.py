@@ -371,11 +371,12 @@ def check_classifier(estimator) -> None:
     """Raise a ValueError if it is none, or holds out rows whose partners it is trained on."""
     if not is_classifier(estimator):
         raise ValueError(f"estimator must be a classifier, got {estimator!r}.")
-    if getattr(estimator, "early_stopping", False) is True:
-        raise ValueError(
-            f"{type(estimator).__name__} has early_stopping=True: it would stop by rows whose "
-            "synthetic partners it is trained on. Use early_stopping=False."
-        )
+    for name, value in estimator.get_params().items():  # of its parts, too
+        if name.split("__")[-1] == "early_stopping" and value is True:
+            raise ValueError(
+                f"{type(estimator).__name__} has {name}=True: it would stop by rows whose "
+                "synthetic partners it is trained on. Use early_stopping=False."
+            )
 
 
 def fit_method(classifier) -> str:

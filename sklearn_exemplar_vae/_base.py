@@ -27,6 +27,7 @@ from ._rows import (
     ROWS_AT_A_TIME,
     float_dtype,
     input_dtypes,
+    is_stored,
     over_draws,
     over_rows,
     torch_dtype,
@@ -291,10 +292,10 @@ class BaseExemplarDensity(
         -------
         self : object
         """
-        is_stored = isinstance(X, np.memmap)
+        in_file = is_stored(X)
         X = self._check_rows(X)
         weights = self._check_weights(sample_weight, X)
-        X = self._dequantised(X, self._score_seed + self._n_rows_seen, is_stored)
+        X = self._dequantised(X, self._score_seed + self._n_rows_seen, in_file)
         kept = np.flatnonzero(weights > 0)
         rows = self._n_rows_seen + kept
         self._n_rows_seen += len(X)

@@ -80,7 +80,8 @@ class ExemplarFlow(BaseTrainedDensity):
         samples are rounded. The density of a value is the mean over the unit around it, taken at 16
         points, so that of integers alone scores are log-probabilities: to a percent or two with one
         column, more roughly with several. Other values have density zero. Bounds of such a
-        column are integers that it may have. X has to be in memory.
+        column are integers that it may have. X has to be in memory, and what comes back is in
+        double precision.
     n_exemplars : int, "auto", "batch" or None, default="auto"
         Exemplars M that a row sees at a training step. "batch": the other rows of its minibatch,
         which doubles after 60 % and again after 85 % of the epochs. An int: so many, drawn without
@@ -260,10 +261,10 @@ class ExemplarFlow(BaseTrainedDensity):
         check_integer_bounds(low, high, is_integer, names)
         return low, high, is_integer
 
-    def _dequantised(self, X, seed, is_stored):
+    def _dequantised(self, X, seed, in_file):
         if not self._is_integer.any():
             return X
-        if is_stored:
+        if in_file:
             raise ValueError("integer_columns needs X in memory, got a numpy.memmap.")
         check_integers(X, self._is_integer, getattr(self, "feature_names_in_", None))
         return dequantised(X, self._is_integer, seed)
@@ -272,7 +273,7 @@ class ExemplarFlow(BaseTrainedDensity):
         # Where all columns are integers, rows repeat because there are no others.
         return duplicate_groups(dequantised if self._is_integer.all() else as_given)
 
-    def _start(self, X, weights, groups, held_out, generator, is_stored) -> FlowModel:
+    def _start(self, X, weights, groups, held_out, generator, in_file) -> FlowModel:
         self._scaling = ColumnScaling.fitted(X, weights, self._low, self._high, self._is_integer)
         chosen = self._rows_to_start_from(X, weights, groups, generator)
         start = flow_start(*chosen, self.prior, self.bandwidth, len(X), generator)

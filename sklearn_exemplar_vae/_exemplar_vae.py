@@ -27,6 +27,7 @@ from .engine.importance import importance_noise
 from .engine.kde_start import kernel_start, principal_component_start
 from .engine.model import LIKELIHOODS, PRIORS, ExemplarModel, build_model
 from .engine.networks import NETWORKS
+from .engine.workers import current_workers
 
 # Epochs of KL warm-up for a network that starts from nothing.
 DEFAULT_KL_WARMUP = 3
@@ -131,7 +132,7 @@ class ExemplarVAE(BaseTrainedDensity):
         hundred thousand exemplars on. May be changed after fit.
     batch_size : int or "auto", default="auto"
         Rows of a step, at most M + 1 with an int `n_exemplars`. "auto": 250, and where training
-        does not start from a density estimate a fiftieth of the rows, if that is less, but 25.
+        does not start from a density estimate at most a fiftieth of the rows, but at least 25.
     learning_rate_init : float, default=0.001
         Adam's step size at the start, falling along a cosine to almost zero at `max_iter`.
     max_iter : int, default=100
@@ -139,7 +140,8 @@ class ExemplarVAE(BaseTrainedDensity):
     early_stopping : bool, default=True
         Whether to hold rows out, stop when their log-density no longer rises and keep the best
         weights. The rows held out become exemplars afterwards. Of fewer than 20 rows none can be
-        held out; then a start that is a density estimate is kept as it is.
+        held out, nor of a few rows of many copies each, which stay together; then a start that is a
+        density estimate is kept as it is.
     validation_fraction : float, default=0.1
         Share of the rows held out, at least 10 rows and at most 2000 (1000 of 50 000 rows, 500 of
         more than 100 000).
@@ -294,7 +296,7 @@ class ExemplarVAE(BaseTrainedDensity):
         self.verbose = verbose
         self.random_state = random_state
 
-    def _start(self, X, weights, groups, held_out, generator, is_stored) -> ExemplarModel | None:
+    def _start(self, X, weights, groups, held_out, generator, in_file) -> ExemplarModel | None:
         """Make the untrained model; the density estimate to keep unless training beats it.
 
         On continuous data the model is a kernel density estimate, along principal components where
@@ -341,13 +343,12 @@ class ExemplarVAE(BaseTrainedDensity):
             return None
         # Unjudged it could be a density of next to nothing off the rows' own span.
         is_judged = held_out is not None
-        if self.n_components is None and self.prior == "exemplar" and is_judged and not is_stored:
+        if self.n_components is None and self.prior == "exemplar" and is_judged and not in_file:
             if n_components < n_features <= MAX_FLOOR_COMPONENTS:
                 return untrained(n_features)
         return self._model
 
     def _has_start(self) -> bool:
-        """Whether an untrained model is a density estimate."""
         is_linear = self.architecture == "mlp" and self.prior != "vamp"
         return is_linear and self.likelihood_ == "gaussian"
 
@@ -377,9 +378,11 @@ class ExemplarVAE(BaseTrainedDensity):
 
     def _training_settings(self, n_rows, device, floor):
         has_exemplars = self._model.prior.needs_exemplars
+        n_workers = current_workers().size
         exemplars = plan_exemplars(
             n_rows,
-            choose_batch_size(self.batch_size, n_rows, self._has_start()),
+            # Of one process: together they take as many steps as one alone.
+            choose_batch_size(self.batch_size, n_rows // n_workers, self._has_start()),
             self.n_exemplars if has_exemplars else "batch",
             self.n_neighbors if has_exemplars else None,
             self.retrieval,

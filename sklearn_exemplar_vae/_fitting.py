@@ -17,7 +17,7 @@ from sklearn.utils.validation import validate_data
 from ._all_or_nothing import all_or_nothing
 from ._base import BaseExemplarDensity
 from ._plan import held_out_rows
-from ._rows import input_dtypes, rows_to_start_from
+from ._rows import input_dtypes, is_stored, rows_to_start_from
 from ._scaling import mean_log_jacobian
 from .engine.devices import choose_device
 from .engine.early_stopping import Stopping, fit
@@ -97,9 +97,15 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
         with all_or_nothing(self):
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "_model")
-            is_stored = isinstance(X, np.memmap)
+            in_file = is_stored(X)
             X = validate_data(
-                self, X, dtype=input_dtypes(X), ensure_min_samples=2, reset=not goes_on
+                self,
+                X,
+                dtype=input_dtypes(X),
+                # A frame's order of memory would round differently, and training widens that.
+                order=None if in_file else "C",
+                ensure_min_samples=2,
+                reset=not goes_on,
             )
             weights = self._check_weights(sample_weight, X)
             n_rows, kept = len(X), np.flatnonzero(weights > NEGLIGIBLE_WEIGHT * weights.max())
@@ -117,7 +123,7 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
             else:
                 self._check_new(X)
                 self._split_seed = seed
-            as_given, X = X, self._dequantised(X, seed, is_stored)
+            as_given, X = X, self._dequantised(X, seed, in_file)
             groups = self._duplicate_groups(as_given, X)
             held_out = None
             # Of its own seed, so that a warm start holds out the rows that it has not trained on.
@@ -130,8 +136,8 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
                 self._go_on(X)
                 floor = self._model
             else:
-                floor = self._start(X, weights, groups, held_out, generator, is_stored)
-            self._train(X, weights, groups, held_out, splitter, generator, floor, is_stored)
+                floor = self._start(X, weights, groups, held_out, generator, in_file)
+            self._train(X, weights, groups, held_out, splitter, generator, floor, in_file)
             self._score_seed = seed
             self._keep_exemplars(X, weights, kept, n_rows)
             for name, value in self._prior_attributes().items():
@@ -157,13 +163,17 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
 
     @abstractmethod
     def _start(
-        self, X, weights, groups, held_out, generator, is_stored
+        self, X, weights, groups, held_out, generator, in_file
     ) -> ExemplarModel | FlowModel | None:
         """Set ``_model``, untrained, and ``_scaling``; the density to keep unless it is beaten."""
 
     @abstractmethod
     def _structure(self, n_features: int) -> dict:
         """The parameters that decide which weights a model has."""
+
+    def _has_start(self) -> bool:
+        """Whether an untrained model is a density estimate."""
+        return True
 
     def _resolved_structure(self, n_features: int) -> dict:
         """`_structure` with what fit chose where a parameter leaves it the choice."""
@@ -182,9 +192,9 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
             torch.from_numpy(groups[rows]),
         )
 
-    def _train(self, X, weights, groups, held_out, splitter, generator, floor, is_stored) -> None:
+    def _train(self, X, weights, groups, held_out, splitter, generator, floor, in_file) -> None:
         device = torch.device(self.device_)
-        if is_stored:
+        if in_file:
             rows = StoredRows(X, self._scaling.transform, device)
         else:
             rows = self._to_model(X).float()
@@ -208,7 +218,7 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
             )
             data = data.select(torch.tensor(~held_out, device=device))
         # With too few rows to hold some out, no gain over a density estimate could be shown.
-        unjudged = self.early_stopping and stopping is None and floor is not None
+        unjudged = self.early_stopping and stopping is None and self._has_start()
         settings = self._training_settings(len(data.rows), device, floor)
         schedule = Schedule(
             n_epochs=0 if unjudged else self.max_iter,

@@ -77,8 +77,11 @@ class NumberColumns(NamedTuple):
             X = X.iloc[:, self.positions]
             is_single = all(dtype == np.float32 for dtype in X.dtypes)
             X = X.to_numpy(np.float32 if is_single else np.float64, na_value=np.nan)
-        # In one order of memory: another would round differently, and training widens that.
-        return check_array(X, dtype="numeric", order="C", input_name="X")
+        return check_array(X, dtype="numeric", input_name="X")
+
+    def named(self, numbers: np.ndarray, X):
+        """``numbers`` (n, k) in a DataFrame with these columns' names where X is one."""
+        return type(X)(numbers, columns=X.columns[self.positions]) if is_frame(X) else numbers
 
     def put(self, X, rows: np.ndarray, numbers: np.ndarray):
         """A copy of X in whose ``rows`` these columns are ``numbers`` (len(rows), k)."""
@@ -93,7 +96,8 @@ class NumberColumns(NamedTuple):
             column = X.iloc[:, position]
             filled = np.array(column.to_numpy())  # in its own dtype: large integers stay exact
             if limits is not None:
-                dtype = getattr(column.dtype, "numpy_dtype", column.dtype)  # of nullable integers
+                dtype = getattr(column.dtype, "subtype", column.dtype)  # of sparse integers
+                dtype = getattr(dtype, "numpy_dtype", dtype)  # of nullable ones
                 values = rounded(values, *limits, dtype)
             filled[rows] = values
             filled = type(column)(filled, index=column.index, name=column.name)

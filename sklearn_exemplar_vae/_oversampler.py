@@ -8,6 +8,7 @@ from numbers import Real
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils._metadata_requests import RequestMethod
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, column_or_1d
@@ -105,6 +106,10 @@ class ExemplarOverSampler(BaseRedraw):
         self.per_class = per_class
         self.noise = noise
         self.random_state = random_state
+
+    # Scikit-learn writes it where imbalanced-learn, which makes fit_resample a method that can ask
+    # for metadata, was imported before this class.
+    set_fit_resample_request = RequestMethod("fit_resample", ["sample_weight"])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -50,7 +50,7 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
         density = ExemplarVAE() if self.estimator is None else self.estimator
         density = seeded(clone(density), random_state)
         if not self.per_class:
-            density = fitted(density, numbers, weights)
+            density = fitted(density, columns.named(numbers, X), weights)
         elif labels is None:
             raise ValueError("per_class=True needs y, the classes of the rows.")
         elif isinstance(density, FrozenEstimator):
@@ -61,7 +61,10 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
             rows = {label: labels == label for label in np.unique(labels)}
             density = {
                 label: fitted_to_class(
-                    density, numbers[own], None if weights is None else weights[own], label
+                    density,
+                    columns.named(numbers[own], X),
+                    None if weights is None else weights[own],
+                    label,
                 )
                 for label, own in rows.items()
                 if classes is None or label in classes
@@ -85,8 +88,8 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
         """A synthetic neighbour (len(rows), k) of each of the ``rows``."""
         part = X.iloc[rows] if is_frame(X) else X[rows]
         numbers = self._columns.take(part)
-        if is_frame(X) and hasattr(density, "feature_names_in_"):  # a frozen one may know names
-            numbers = type(X)(numbers, columns=X.columns[self._columns.positions])
+        if hasattr(density, "feature_names_in_"):  # a frozen one may know none
+            numbers = self._columns.named(numbers, X)
         noise = self.noise
         if noise == "auto":
             # A mean of zeros and ones, rounded to integers, would mostly be the row itself.
@@ -96,7 +99,7 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
         return density.sample_like(numbers, 1, random_state=seed, noise=noise)[:, 0]
 
 
-def fitted(density, numbers: np.ndarray, weights: np.ndarray | None):
+def fitted(density, numbers, weights: np.ndarray | None):
     """A clone of ``density``, fitted; a frozen one as it is."""
     density = clone(density)
     if weights is None:
@@ -104,7 +107,7 @@ def fitted(density, numbers: np.ndarray, weights: np.ndarray | None):
     return density.fit(numbers, None, sample_weight=weights)
 
 
-def fitted_to_class(density, numbers: np.ndarray, weights: np.ndarray | None, label):
+def fitted_to_class(density, numbers, weights: np.ndarray | None, label):
     """As `fitted`; an error that the rows are the cause of says of which class they are."""
     try:
         return fitted(density, numbers, weights)

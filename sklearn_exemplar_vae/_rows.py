@@ -15,9 +15,14 @@ ROWS_AT_A_TIME = 8192
 START_NUMBERS = 2**25
 
 
+def is_stored(X) -> bool:
+    """Whether X stays in a file: a `numpy.memmap`, unless joblib made it of an array in memory."""
+    return isinstance(X, np.memmap) and "joblib_memmapping_folder" not in str(X.filename)
+
+
 def input_dtypes(X):
-    """What `validate_data` converts X to: floats; a `numpy.memmap` stays as it is in its file."""
-    return "numeric" if isinstance(X, np.memmap) else FLOAT_DTYPES
+    """What `validate_data` converts X to: floats; what is in a file stays as it is there."""
+    return "numeric" if is_stored(X) else FLOAT_DTYPES
 
 
 def float_dtype(X: np.ndarray) -> np.dtype:

@@ -89,6 +89,38 @@ def test_set_output_gives_frames_of_arrays():
     assert list(augmenter.transform(X).columns) == ["x0", "x1", "x2"]
 
 
+def test_set_output_leaves_the_frame_as_it_is():
+    frame = pd.DataFrame(whole_rows()[0])  # its names are integers, which set_output replaces
+    augmenter = ExemplarAugmenter(Shifted(), random_state=0).set_output(transform="pandas")
+    assert list(augmenter.fit(frame).transform(frame).columns) == ["x0", "x1", "x2"]
+    assert list(frame.columns) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_the_density_knows_the_columns_names(per_class):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "sex": ["a", "b"] * 30,
+            "age": rng.normal(size=60),
+            "amount": rng.exponential(0.1, size=60),
+        }
+    )
+    flow = small_flow(bounds={"amount": (0, None)})
+    augmenter = ExemplarAugmenter(flow, 1.0, per_class=per_class, random_state=0)
+    redrawn = augmenter.fit_transform(frame, frame["sex"])
+    assert (redrawn["amount"] > 0).all() and (redrawn["age"] < 0).any()
+    assert not redrawn["amount"].equals(frame["amount"])
+
+
+def test_sparse_columns_stay_sparse():
+    dtypes = {"count": pd.SparseDtype(int), "share": pd.SparseDtype(float)}
+    frame = pd.DataFrame({"count": np.arange(20) % 3, "share": np.arange(20.0)}).astype(dtypes)
+    redrawn = ExemplarAugmenter(Shifted(), 1.0, random_state=0).fit_transform(frame)
+    assert redrawn.dtypes.equals(frame.dtypes)
+    assert (redrawn["share"] != frame["share"]).all()
+
+
 def test_a_frozen_density_is_not_fitted_again():
     X, y = load_iris(return_X_y=True)
     density = small_vae(random_state=0).fit(X)

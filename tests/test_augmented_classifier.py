@@ -13,6 +13,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassi
 from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_exemplar_vae import AugmentedClassifier, ExemplarAugmenter
@@ -145,6 +147,10 @@ def test_metadata_is_routed_to_the_classifier():
         (LinearRegression(), r"estimator must be a classifier, got LinearRegression\(\)"),
         (SGDClassifier(early_stopping=True), "SGDClassifier has early_stopping=True"),
         (HistGradientBoostingClassifier(early_stopping=True), "has early_stopping=True"),
+        (
+            make_pipeline(StandardScaler(), MLPClassifier(early_stopping=True)),
+            "Pipeline has mlpclassifier__early_stopping=True",
+        ),
     ],
 )
 def test_estimators_that_cannot_be_augmented(estimator, reason):

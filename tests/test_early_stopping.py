@@ -187,6 +187,20 @@ def test_start_is_kept_where_nothing_can_be_held_out():
     np.testing.assert_array_equal(model.score_samples(X), expected)
 
 
+def test_warm_start_trains_where_nothing_can_be_held_out():
+    X = (np.random.default_rng(0).random((15, 4)) < 0.5).astype(float)
+    model = small_vae(warm_start=True).fit(X)
+    assert model.n_iter_ == model.fit(X).n_iter_ == 5
+
+
+def test_an_untrained_network_has_a_held_out_score():
+    X = (np.random.default_rng(0).random((60, 9)) < 0.5).astype(float)
+    model = small_vae(max_iter=0).fit(X)
+    assert model.validation_scores_ == []
+    # A network that knows nothing is near a coin's log-probability.
+    assert abs(model.best_validation_score_ - 9 * np.log(0.5)) < 2
+
+
 def test_a_kernel_density_estimate_does_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

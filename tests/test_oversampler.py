@@ -117,6 +117,15 @@ def test_in_a_pipeline_and_a_grid_search():
     assert search.predict(X).shape == (100,)
 
 
+def test_weights_may_be_asked_for_where_imbalanced_learn_is_imported_later():
+    code = (
+        "import sklearn, sklearn_exemplar_vae as s, imblearn.pipeline; "
+        "sklearn.set_config(enable_metadata_routing=True); "
+        "s.ExemplarOverSampler().set_fit_resample_request(sample_weight=True)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_imbalanced_learn_is_not_imported():
     code = (
         "import sys, sklearn_exemplar_vae as s; s.ExemplarOverSampler().__sklearn_tags__(); "

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from _models import correlated, small_vae, two_moons
 
+from sklearn_exemplar_vae._rows import is_stored
 from sklearn_exemplar_vae.engine.leave_one_out import duplicate_groups
 from sklearn_exemplar_vae.engine.training_rows import StoredRows
 
@@ -21,6 +22,19 @@ def stored(tmp_path):
         return np.memmap(path, dtype=array.dtype, mode="r", shape=array.shape)
 
     return store
+
+
+def test_what_joblib_maps_into_its_processes_was_in_memory(stored):
+    X = two_moons(300)
+    assert is_stored(stored(X))
+    mapped = joblib.Parallel(n_jobs=2, max_nbytes=1000)(
+        joblib.delayed(is_mapped_and_stored)(X) for _ in range(2)
+    )
+    assert mapped == [(True, False)] * 2
+
+
+def is_mapped_and_stored(X):
+    return isinstance(X, np.memmap), is_stored(X)
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f8", ">f4", "i8", "?"])

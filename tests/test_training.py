@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from _models import small_vae, torch_model, two_moons
@@ -214,6 +215,12 @@ def test_same_seed_same_model_and_the_global_state_is_untouched():
     state = np.random.RandomState(0)
     first, second = small_vae(random_state=state).fit(X), small_vae(random_state=state).fit(X)
     assert not np.array_equal(first.score_samples(X), second.score_samples(X))
+
+
+def test_a_frame_trains_the_model_of_its_array():
+    X = two_moons(100)
+    of_frame = small_vae().fit(pd.DataFrame(X, columns=["a", "b"])).loss_curve_
+    assert of_frame == small_vae().fit(X).loss_curve_
 
 
 def test_failed_warm_start_leaves_the_fitted_model():

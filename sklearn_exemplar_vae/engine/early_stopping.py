@@ -125,6 +125,9 @@ def fit(
         converged = True
     if best is None:  # no epoch, and nothing to fall back on
         best = model
+        if stopping is not None:
+            best_scores = held_out_scores(best, exemplars_of(best, data), stopping)
+            best_mean = weighted_mean(best_scores, stopping.weights)
     if stopping is not None and floor is not None:
         if not surely_better(best_scores, start_scores, stopping.weights):
             best, best_scores, best_mean = start, start_scores, validation_scores[0]
