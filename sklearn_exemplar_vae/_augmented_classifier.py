@@ -371,8 +371,11 @@ def check_classifier(estimator) -> None:
     """Raise a ValueError if it is none, or holds out rows whose partners it is trained on."""
     if not is_classifier(estimator):
         raise ValueError(f"estimator must be a classifier, got {estimator!r}.")
-    for name, value in estimator.get_params().items():  # of its parts, too
-        if name.split("__")[-1] == "early_stopping" and value is True:
+    parameters = estimator.get_params()
+    for name, value in parameters.items():
+        part, _, own_name = name.rpartition("__")  # of a pipeline, say; a density may hold rows out
+        is_of_classifier = is_classifier(parameters.get(part, estimator))
+        if own_name == "early_stopping" and value is True and is_of_classifier:
             raise ValueError(
                 f"{type(estimator).__name__} has {name}=True: it would stop by rows whose "
                 "synthetic partners it is trained on. Use early_stopping=False."

@@ -161,6 +161,13 @@ def test_estimators_that_cannot_be_augmented(estimator, reason):
     assert not hasattr(model, "augmenter_")
 
 
+def test_a_density_inside_the_classifier_may_hold_rows_out():
+    X, y = load_iris(return_X_y=True)
+    codes = make_pipeline(small_vae(), KNeighborsClassifier())
+    model = AugmentedClassifier(codes, ExemplarAugmenter(small_vae()), random_state=0)
+    assert model.fit(X, y).score(X, y) > 0.8
+
+
 def test_balanced_weights_which_passes_cannot_have_are_fitted_at_once():
     X, y = load_iris(return_X_y=True)
     classifier = SGDClassifier(class_weight="balanced", random_state=0)
