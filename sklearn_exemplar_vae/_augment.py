@@ -36,7 +36,7 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
     per_class : bool, default=False
         Fit a density for each class of y. The kernel at a row is as wide as the density's rows are
         apart, whatever their class: where rows are few one density for all reaches into other
-        classes. Where classes are rare they gain more by what all rows teach.
+        classes. If only some classes are rare, one density of all rows is mostly better.
     noise : bool or "auto", default="auto"
         Whether a redrawn row is a draw of p(x | z) or its mean. "auto": a draw where the likelihood
         is Gaussian, and of zeros and ones that are integers; the mean (as in the paper) of floats

@@ -96,13 +96,13 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    What a classifier does with a part of its rows held out, it does with partners of these rows
-    among the others. Model selection, calibration and early stopping therefore belong around this
-    estimator and not inside it: ``early_stopping=True`` of the classifier is an error, and
-    `HistGradientBoostingClassifier` should be given ``early_stopping=False``. Scikit-learn's
-    ``partial_fit`` refuses ``class_weight="balanced"``, so that such a classifier is fitted at
-    once. One that counts rows, as `BernoulliNB` does, counts those of every pass; a pass or two are
-    enough for it.
+    If the classifier holds rows out, partners of these rows are among those that it trains on.
+    Model selection, calibration and early stopping therefore belong around this estimator and not
+    inside it: ``early_stopping=True`` of the classifier is an error, as is ``n_iter_no_change`` of
+    `GradientBoostingClassifier`, and `HistGradientBoostingClassifier` should be given
+    ``early_stopping=False``. Scikit-learn's ``partial_fit`` refuses ``class_weight="balanced"``, so
+    that such a classifier is fitted at once. One that counts rows, as `BernoulliNB` does, counts
+    those of every pass; a pass or two are enough for it.
 
     References
     ----------
@@ -374,19 +374,28 @@ def check_classifier(estimator) -> None:
     parameters = estimator.get_params()
     for name, value in parameters.items():
         part, _, own_name = name.rpartition("__")  # of a pipeline, say; a density may hold rows out
-        is_of_classifier = is_classifier(parameters.get(part, estimator))
-        if own_name == "early_stopping" and value is True and is_of_classifier:
+        if not is_classifier(parameters.get(part, estimator)):
+            continue
+        harmless = value
+        if own_name == "early_stopping" and value is True:
+            harmless = False
+        elif own_name == "n_iter_no_change":  # with no early_stopping beside it, it is the switch
+            switch = name.removesuffix(own_name) + "early_stopping"
+            harmless = value if switch in parameters else None
+        if harmless is not value:
             raise ValueError(
-                f"{type(estimator).__name__} has {name}=True: it would stop by rows whose "
-                "synthetic partners it is trained on. Use early_stopping=False."
+                f"{type(estimator).__name__} has {name}={value!r}: it would stop by rows whose "
+                f"synthetic partners it is trained on. Use {own_name}={harmless}."
             )
 
 
 def fit_method(classifier) -> str:
     """The method that is given rows: the one that can be given them anew at every pass, if any."""
-    in_passes = hasattr(classifier, "partial_fit")
-    if getattr(classifier, "class_weight", None) == "balanced":
-        in_passes = False
+    is_balanced = any(
+        name.rpartition("__")[2] == "class_weight" and isinstance(value, str)
+        for name, value in classifier.get_params().items()
+    )
+    in_passes = hasattr(classifier, "partial_fit") and not is_balanced
     return "partial_fit" if in_passes else "fit"
 
 

@@ -43,6 +43,9 @@ from .engine.scoring import encode, log_density
 
 # Neighbours of an exemplar that an approximate index keeps: pynndescent's own default.
 INDEX_NEIGHBORS = 30
+# Standard deviations beyond which rows of single precision score as there: it cannot hold the
+# squares of much more, over the variances of kernels.
+FURTHEST = 1e12
 
 
 class BaseExemplarDensity(
@@ -101,7 +104,10 @@ class BaseExemplarDensity(
         model, exemplars = self._model_as(float_dtype(X))
         exemplars = exemplars if cells is None else cells
         noise = self._score_noise(model)
-        log_densities = log_density(model, self._to_model(X), exemplars, noise, self.rtol)
+        rows = self._to_model(X)
+        if rows.dtype == torch.float32:
+            rows = rows.clamp(-FURTHEST, FURTHEST)
+        log_densities = log_density(model, rows, exemplars, noise, self.rtol)
         return log_densities.cpu().numpy() + self._scaling.log_jacobian(X)
 
     def _score_noise(self, model) -> ImportanceNoise:
@@ -159,8 +165,8 @@ class BaseExemplarDensity(
         random_state : int, RandomState instance or None, default=None
         noise : bool, default=True
             Whether a row is drawn from p(x | z), or is its mean at the code z drawn: for images the
-            picture without its grain, which is what the paper augments with. A flow has but the
-            noise of the code.
+            picture without its grain, which is what the paper augments with. For a flow it
+            makes no difference.
 
         Returns
         -------

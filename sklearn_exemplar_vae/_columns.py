@@ -217,22 +217,27 @@ def check_integers(X: np.ndarray, is_integer: np.ndarray, names) -> None:
             )
 
 
-def check_inside(X: np.ndarray, low: np.ndarray, high: np.ndarray, names) -> None:
-    """Raise a ValueError, which names the column, unless all values are strictly inside."""
+def check_inside(X, low: np.ndarray, high: np.ndarray, is_integer: np.ndarray, names) -> None:
+    """Raise a ValueError, which names the column, unless all values are strictly inside.
+
+    The bounds of an integer column are half a unit beyond those that its values may have.
+    """
     for part in gen_batches(len(X), ROWS_AT_A_TIME):
         is_outside = (X[part] <= low) | (X[part] >= high)
         if is_outside.any():
             row, column = np.argwhere(is_outside)[0]
+            inside = f"strictly inside its bounds ({low[column]:g}, {high[column]:g})"
+            if is_integer[column]:
+                inside = f"within its bounds [{low[column] + 0.5:g}, {high[column] - 0.5:g}]"
             raise ValueError(
-                f"X must be strictly inside its bounds ({low[column]:g}, {high[column]:g}) in "
-                f"{column_name(column, names)}, got {X[part][row, column]}."
+                f"X must be {inside} in {column_name(column, names)}, got {X[part][row, column]}."
             )
 
 
 def check_columns_have_a_density(X: np.ndarray, is_integer: np.ndarray, names) -> None:
     """Raise a ValueError, which names the column, if one is constant or a copy of another.
 
-    Of integers, which get noise, copies have a density.
+    Integers get noise, and with it they have a density.
     """
     digests = [hashlib.blake2b(digest_size=16) for _ in range(X.shape[1])]
     is_constant = np.ones(X.shape[1], dtype=bool)
@@ -241,6 +246,7 @@ def check_columns_have_a_density(X: np.ndarray, is_integer: np.ndarray, names) -
         is_constant &= (rows == X[0]).all(0)
         for digest, column in zip(digests, rows.T, strict=True):
             digest.update(np.ascontiguousarray(column) + rows.dtype.type(0))  # -0.0 equals 0.0
+    is_constant &= ~is_integer
     if is_constant.any():
         column = column_name(np.flatnonzero(is_constant)[0], names)
         raise ValueError(f"X is constant in {column}: there it has no density. Drop the column.")

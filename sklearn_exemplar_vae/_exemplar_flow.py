@@ -57,14 +57,15 @@ class ExemplarFlow(BaseTrainedDensity):
     improved on it: a kernel density estimate, its bandwidth and shape of the highest likelihood of
     left-out rows, mixed with the normal distribution of the rows.
 
-    Columns are standardised inside; log-densities are in the units of X.
+    Columns are standardised inside; log-densities are in the units of X. A column that is constant
+    or a copy of another has no density (unless of integers), and fit refuses it.
 
     Parameters
     ----------
     prior : {"mixed", "exemplar", "gaussian"}, default="mixed"
         What stands on f(x). "mixed": the density above, w learned. "exemplar": w = 0. "gaussian":
-        w = 1, the usual normalizing flow, for comparison; it has no kernels, and `sample_like` no
-        rows to offer.
+        w = 1, the usual normalizing flow, for comparison; it has no kernels, `sample_like` no rows
+        to offer, and `bandwidth`, `rtol` and what says how exemplars are seen in training no use.
     n_transforms : int, default=3
         Layers of splines, each with the columns in the reverse order of the one before.
     hidden_layer_sizes : int or sequence of int, default=(64, 64)
@@ -95,10 +96,10 @@ class ExemplarFlow(BaseTrainedDensity):
         Whether in training a row, and every exact copy of it, is left out of its own density.
         Without, a model memorises.
     bandwidth : float, {"loo", "scott", "silverman"}, default="loo"
-        Where the kernel starts; training goes on from there. "loo": the bandwidth and shape (and
-        share of the normal) of the highest left-out likelihood. A float of at least 0.002 (in
-        standardised units) or a rule of thumb starts from `KernelDensity`'s round kernel of that
-        bandwidth.
+        Where the kernel starts; training goes on from there. "loo": the bandwidth, at least 0.01
+        (in standardised units), and shape (and share of the normal) of the highest left-out
+        likelihood. A float of at least 0.002 or a rule of thumb starts from `KernelDensity`'s round
+        kernel of that bandwidth.
     rtol : float, default=0
         Relative tolerance of the densities of `score_samples`; as in `ExemplarVAE`. May be changed
         after fit.
@@ -123,7 +124,9 @@ class ExemplarFlow(BaseTrainedDensity):
         Nats a row that count as improvement. The start is given up only for a gain of more than two
         standard errors.
     warm_start : bool, default=False
-        Whether a second call of fit trains on from the first one's weights and scaling.
+        Whether a second call of fit trains on from the first one's weights and scaling. Of the same
+        rows it holds out those that the first did; of others it may hold out some that the first
+        trained on, and then stops later than it should.
     device : str, default="auto"
         "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:1".
     verbose : bool or int, default=False
@@ -251,7 +254,7 @@ class ExemplarFlow(BaseTrainedDensity):
         low, high, self._is_integer = self._column_kinds(X.shape[1])
         check_columns_have_a_density(X, self._is_integer, names)
         self._low, self._high = low - 0.5 * self._is_integer, high + 0.5 * self._is_integer
-        check_inside(X, self._low, self._high, names)
+        check_inside(X, self._low, self._high, self._is_integer, names)
 
     def _column_kinds(self, n_features: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Lower bounds, upper bounds and which columns are integers, (D,) each."""
@@ -319,7 +322,8 @@ class ExemplarFlow(BaseTrainedDensity):
 
     def _check_domain(self, X, is_scored=False):
         if not is_scored:  # where a row cannot be its density is zero, which is an answer
-            check_inside(X, self._low, self._high, getattr(self, "feature_names_in_", None))
+            names = getattr(self, "feature_names_in_", None)
+            check_inside(X, self._low, self._high, self._is_integer, names)
 
     def _score_part(self, X, cells):
         is_inside = self._scaling.contains(X)

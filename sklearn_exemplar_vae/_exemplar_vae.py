@@ -69,12 +69,13 @@ class ExemplarVAE(BaseTrainedDensity):
         starts from a density estimate, and not with the "vamp" prior.
     prior : {"exemplar", "vamp", "gaussian"}, default="exemplar"
         "exemplar": the mixture above. For comparison "vamp", a mixture of q(z | u) over
-        `n_pseudo_inputs` learned rows u [2]_, and "gaussian", the N(0, I) of the plain VAE.
+        `n_pseudo_inputs` learned rows u [2]_, and "gaussian", the N(0, I) of the plain VAE; to
+        these `bandwidth`, `rtol` and what says how exemplars are seen in training are of no use.
     likelihood : {"auto", "gaussian", "bernoulli", "logistic"}, default="auto"
         p(x | z). "gaussian": continuous columns, a learned variance each. "bernoulli": columns in
         [0, 1]; values strictly between are probabilities of a one, drawn anew at every visit in
-        training (exemplars are the rows as they are), and then scores are cross-entropies rather
-        than densities. "logistic": grey levels, integers from 0 to 255, whose scores are
+        training (exemplars are the rows as they are), and then scores are minus cross-entropies
+        rather than densities. "logistic": grey levels, integers from 0 to 255, whose scores are
         probabilities rather than densities: a logistic distribution cut into levels. "auto":
         bernoulli where X holds only zeros and ones (both of them), else gaussian.
     hidden_layer_sizes : int or sequence of int, default=(300, 300)
@@ -100,7 +101,8 @@ class ExemplarVAE(BaseTrainedDensity):
         that the objective stays a bound. An int: retrieval augmented training [1]_; of its M
         exemplars a row sees the k nearest, whose codes are fetched for all rows once an epoch, or
         once in several while codes hardly move. Where the exemplars are the minibatch, only the
-        last tenth of the epochs does so, from half of the rows, at three times the cost of others.
+        last tenth of the epochs does so (none of fewer than ten), from half of the rows, at three
+        times the cost of others.
         None: neither.
     retrieval : {"auto", "exact", "pynndescent"}, default="auto"
         How nearest codes are found, in training and in `kneighbors`: by matrix products, or nearly
@@ -110,10 +112,9 @@ class ExemplarVAE(BaseTrainedDensity):
         Without, a model can memorise.
     bandwidth : float, {"loo", "scott", "silverman"}, default="loo"
         Where the kernel of the "exemplar" prior starts on continuous data, with "mlp"; training
-        goes on from there. "loo": the
-        bandwidth and shape of the highest left-out likelihood. A float of at least 0.002 (in
-        standardised units) or a rule of thumb starts from `KernelDensity`'s round kernel of that
-        bandwidth.
+        goes on from there. "loo": the bandwidth, at least 0.01 (in standardised units), and shape
+        of the highest left-out likelihood. A float of at least 0.002 or a rule of thumb starts from
+        `KernelDensity`'s round kernel of that bandwidth.
     kl_warmup : float or "auto", default="auto"
         Epochs over which the weight of the Kullback-Leibler term rises from 0 to 1. "auto": 0 where
         training starts from a density estimate, else 3.
@@ -121,14 +122,15 @@ class ExemplarVAE(BaseTrainedDensity):
         Samples S in `score_samples`. May be changed after fit.
     n_bound_samples : int, default=1
         Samples K in a row's training bound, which then is the importance-weighted one of [3]_, in
-        the last 30 % of `max_iter` epochs; none of them if training stops before. With 5 such an
-        epoch takes three to four times as long, and a step K times the decoder's memory. Meant for
-        the end of long trainings on images; before that, one sample teaches more in the same time.
+        the last 30 % of `max_iter` epochs; in none if training stops before, or of fewer than four.
+        With 5 such an epoch takes three to four times as long, and a step K times the decoder's
+        memory. Meant for the end of long trainings on images; before that, one sample teaches more
+        in the same time.
     rtol : float, default=0
         Relative tolerance of the densities of `score_samples`, which in their logarithms is as many
         nats: 0 sums over all exemplars. With 0.01, say, a row leaves out those that are so far from
-        it that together they cannot add more than that, so that a score takes time in proportion
-        to the square root of the number of exemplars where they lie in clusters. Worth it from some
+        it that together they cannot add more than that, so that a score takes less time than
+        in proportion to the number of exemplars where they lie in clusters. Worth it from some
         hundred thousand exemplars on. May be changed after fit.
     batch_size : int or "auto", default="auto"
         Rows of a step, at most M + 1 with an int `n_exemplars`. "auto": 250, and where training
@@ -151,7 +153,9 @@ class ExemplarVAE(BaseTrainedDensity):
         Nats a row that count as improvement. A density estimate, be it the start or that of all
         columns, is given up only for a gain of more than two standard errors.
     warm_start : bool, default=False
-        Whether a second call of fit trains on from the first one's weights and scaling.
+        Whether a second call of fit trains on from the first one's weights and scaling. Of the same
+        rows it holds out those that the first did; of others it may hold out some that the first
+        trained on, and then stops later than it should.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the network's matrix products in training. "auto" takes bfloat16 with a bernoulli
         likelihood on processors that gain by it.

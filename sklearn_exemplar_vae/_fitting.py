@@ -93,6 +93,11 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
             If a parameter or X is out of its range; the estimator is then left as it was.
         FloatingPointError
             If training diverged in its first epoch and there was no density estimate to keep.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` ended before early stopping did; the model is the best of its epochs.
         """
         with all_or_nothing(self):
             self._validate_params()
@@ -126,7 +131,7 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
             as_given, X = X, self._dequantised(X, seed, in_file)
             groups = self._duplicate_groups(as_given, X)
             held_out = None
-            # Of its own seed, so that a warm start holds out the rows that it has not trained on.
+            # Of its own seed, so that a warm start with the same rows holds out the same of them.
             splitter = torch.Generator().manual_seed(self._split_seed)
             if self.early_stopping:
                 held_out = held_out_rows(groups, self.validation_fraction, splitter)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import validate_data
 
 def is_frame(X) -> bool:
     """Whether X is a pandas DataFrame, without importing pandas."""
-    return hasattr(X, "iloc") and hasattr(X, "dtypes")
+    return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
 def check_table(estimator, X, reset: bool):

@@ -36,8 +36,8 @@ class ExemplarOverSampler(BaseRedraw):
         The density, cloned and fitted to the rows of all classes. None is ``ExemplarVAE()``; a
         fitted one in `sklearn.frozen.FrozenEstimator` is used as it is.
     per_class : bool, default=False
-        Fit a density for each class that grows, whose kernels then do not reach into others. Rare
-        classes lose by it what all rows would teach.
+        Fit a density for each class that grows, whose kernels then do not reach into others. If
+        only some are rare, one of all rows is mostly better: it knows what large classes teach.
     noise : bool or "auto", default="auto"
         Whether a row is a draw of p(x | z) or its mean; "auto" as in `ExemplarAugmenter`.
     random_state : int, RandomState instance or None, default=None

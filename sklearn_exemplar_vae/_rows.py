@@ -16,8 +16,13 @@ START_NUMBERS = 2**25
 
 
 def is_stored(X) -> bool:
-    """Whether X stays in a file: a `numpy.memmap`, unless joblib made it of an array in memory."""
-    return isinstance(X, np.memmap) and "joblib_memmapping_folder" not in str(X.filename)
+    """Whether X stays in a file: a `numpy.memmap`, unless joblib made it of an array in memory.
+
+    A copy of a memmap has its class too, but no mode.
+    """
+    if not isinstance(X, np.memmap) or X.mode is None:
+        return False
+    return "joblib_memmapping_folder" not in str(X.filename)
 
 
 def input_dtypes(X):

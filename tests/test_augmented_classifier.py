@@ -8,9 +8,10 @@ from _redrawing import Recorder, Shifted, mixed_frame, whole_rows
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.model_selection import cross_val_score
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
@@ -151,6 +152,7 @@ def test_metadata_is_routed_to_the_classifier():
             make_pipeline(StandardScaler(), MLPClassifier(early_stopping=True)),
             "Pipeline has mlpclassifier__early_stopping=True",
         ),
+        (GradientBoostingClassifier(n_iter_no_change=3), "Use n_iter_no_change=None"),
     ],
 )
 def test_estimators_that_cannot_be_augmented(estimator, reason):
@@ -168,9 +170,10 @@ def test_a_density_inside_the_classifier_may_hold_rows_out():
     assert model.fit(X, y).score(X, y) > 0.8
 
 
-def test_balanced_weights_which_passes_cannot_have_are_fitted_at_once():
+@pytest.mark.parametrize("make", [lambda classifier: classifier, OneVsRestClassifier])
+def test_balanced_weights_which_passes_cannot_have_are_fitted_at_once(make):
     X, y = load_iris(return_X_y=True)
-    classifier = SGDClassifier(class_weight="balanced", random_state=0)
+    classifier = make(SGDClassifier(class_weight="balanced", random_state=0))
     X = StandardScaler().fit_transform(X)
     model = AugmentedClassifier(classifier, ExemplarAugmenter(small_vae()), random_state=0)
     assert model.fit(X, y).score(X, y) > 0.8

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from _models import correlated, small_vae
+from _models import correlated, small_flow, small_vae
 from scipy import sparse
 from sklearn.neighbors import KernelDensity
 
@@ -192,3 +192,11 @@ def test_number_of_samples_changed_after_fit(model):
     changed = copy.deepcopy(model).set_params(n_importance_samples=0)
     with pytest.raises(ValueError, match="n_importance_samples"):
         changed.score_samples(correlated(5, 3))
+
+
+@pytest.mark.parametrize("make", [small_vae, small_flow])
+@pytest.mark.parametrize("value", [1e15, -1e20, np.finfo(np.float32).max])
+def test_rows_beyond_single_precision_s_squares_are_unlikely(make, value):
+    model = make().fit(correlated(100, 3).astype(np.float32))
+    scores = model.score_samples(np.float32([[value, 0, 0], [0, 0, 0]]))
+    assert scores[0] < -1e6 and np.isfinite(scores[1])

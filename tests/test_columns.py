@@ -124,6 +124,17 @@ def test_probabilities_of_integers_sum_to_one(bounds):
         assert probabilities[:20].sum() == 0  # zero is a value, minus one is not
 
 
+def test_probabilities_of_two_columns_of_integers_sum_to_one():
+    X = np.random.default_rng(0).poisson([2.0, 5.0], size=(400, 2))
+    bounds = [(0, None), (0, 20)]
+    model = small_flow(integer_columns=[0, 1], bounds=bounds, max_iter=20).fit(X)
+    grid = np.stack(np.meshgrid(np.arange(40), np.arange(21)), axis=-1).reshape(-1, 2)
+    probabilities = np.exp(model.score_samples(grid))
+    assert abs(probabilities.sum() - 1) < 0.1
+    is_mode = (grid == [2, 5]).all(1)
+    assert probabilities[is_mode] == pytest.approx((X == [2, 5]).all(1).mean(), abs=0.04)
+
+
 def test_points_of_a_unit():
     np.testing.assert_allclose(np.sort(points_of_unit(4, 1)[:, 0]), [-0.375, -0.125, 0.125, 0.375])
     points = points_of_unit(16, 5)
@@ -230,6 +241,26 @@ def test_integers_have_to_be_in_memory(tmp_path):
     with pytest.raises(ValueError, match="in memory, got a numpy.memmap"):
         small_flow(integer_columns=[0]).fit(X)
     assert np.isfinite(small_flow(bounds={0: (-1, None)}).fit(X).score(X))
+
+
+def test_integers_copied_from_a_file_are_in_memory(tmp_path):
+    X = np.memmap(tmp_path / "X", dtype=np.float32, mode="w+", shape=(500, 2))
+    X[:] = counts()
+    assert np.isfinite(small_flow(integer_columns=[0]).fit(X.copy()).score(X.copy()))
+
+
+def test_a_constant_column_of_integers_is_certain():
+    X = np.column_stack([np.full(500, 7.0), counts()[:, 1]])
+    model = small_flow(integer_columns=[0]).fit(X)
+    alone = small_flow().fit(X[:, 1:])
+    assert abs(model.score(X) - alone.score(X[:, 1:])) < 0.3 * len(X)
+    assert (model.sample(100, random_state=0)[:, 0] == 7).mean() > 0.8
+
+
+def test_bounds_of_integers_include_them():
+    X = counts()
+    with pytest.raises(ValueError, match=r"within its bounds \[0, 4\] in column 0, got"):
+        small_flow(integer_columns=[0], bounds={0: (0, 4)}).fit(X)
 
 
 @pytest.mark.parametrize("value", [0.0, -7.5])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from _models import correlated, small_flow, two_moons
+from _models import correlated, small_flow, small_vae, two_moons
 from scipy.stats import multivariate_normal
 from sklearn.neighbors import KernelDensity
 from test_oracles import kernel_density_scores
@@ -149,6 +149,26 @@ def folds_of(n_rows=150, n_columns=3):
     return rows, weights, groups, torch.Generator().manual_seed(0)
 
 
+@pytest.mark.parametrize("n_copies", [3, 30])
+def test_copies_start_as_one_row_of_their_weight(n_copies):
+    rows, weights, groups, _ = folds_of()
+    copies = rows.repeat(n_copies, 1), weights.repeat(n_copies), groups.repeat(n_copies)
+    once, again = (
+        flow_start(*table, "mixed", "loo", len(table[0]), torch.Generator().manual_seed(0))
+        for table in ((rows, n_copies * weights, groups), copies)
+    )
+    assert again.bandwidth == pytest.approx(once.bandwidth, rel=1e-3)
+    assert again.share == pytest.approx(once.share, rel=1e-3)
+
+
+@pytest.mark.parametrize("make", [small_flow, small_vae])
+def test_long_tables_of_few_values_have_a_start(make):
+    X = np.random.default_rng(0).poisson(5, (3000, 1)).astype(float)
+    model = make(max_iter=0).fit(X)
+    scores = model.score_samples([[5.0], [30.0]])
+    assert np.isfinite(scores).all() and scores[0] > scores[1] + 5
+
+
 def test_start_s_densities_are_those_of_scipy_and_scikit_learn():
     fold = next(left_out_folds(*folds_of()))
     kde = KernelDensity(bandwidth=0.4, leaf_size=200).fit(fold.others)
@@ -259,8 +279,10 @@ def test_too_few_rows_to_judge_keep_the_start():
 
 def test_warm_start_goes_on_and_refuses_another_model():
     X = two_moons(300)
-    model = small_flow(warm_start=True, max_iter=3).fit(X)
-    first = model.best_validation_score_
-    assert model.fit(X).best_validation_score_ >= first - 1e-6
+    model = small_flow(warm_start=True, max_iter=3, early_stopping=False).fit(X)
+    scores, start = model.score_samples(X), small_flow(max_iter=0).fit(X).score_samples(X)
+    model.set_params(max_iter=0).fit(X)  # goes on for no epoch
+    np.testing.assert_allclose(model.score_samples(X), scores, rtol=1e-6)
+    assert abs(scores - start).max() > 0.01
     with pytest.raises(ValueError, match="n_transforms"):
         model.set_params(n_transforms=1).fit(X)

@@ -38,6 +38,16 @@ def random_parameters(n_rows):
     return 2 * torch.randn(n_rows, 3 * N_BINS - 1, generator=generator, dtype=torch.float64)
 
 
+@pytest.mark.parametrize("sizes", [(1,), (8, 8), (30, 9), (64, 64)])
+def test_every_column_is_seen_by_those_after_it_alone(sizes):
+    n_features, generator = 20, torch.Generator().manual_seed(0)
+    splines = perturbed(AutoregressiveSplines(torch.arange(n_features), sizes, generator))
+    slopes = torch.autograd.functional.jacobian(splines.parameters_of, rows_of(1, n_features))
+    sees = (slopes[0, :, :, 0] != 0).any(1)  # column i sees column j
+    assert not sees.triu().any()
+    assert sees[-1, :-1].all()
+
+
 def test_spline_is_inverted_and_its_slope_is_its_derivative():
     parameters = random_parameters(4000)
     inputs = torch.linspace(-6, 6, 4000, dtype=torch.float64, requires_grad=True)

@@ -1,5 +1,7 @@
 """Rows from a file, rows by the million, rows split over processes."""
 
+import tempfile
+
 import joblib
 import numpy as np
 import pytest
@@ -31,6 +33,22 @@ def test_what_joblib_maps_into_its_processes_was_in_memory(stored):
         joblib.delayed(is_mapped_and_stored)(X) for _ in range(2)
     )
     assert mapped == [(True, False)] * 2
+
+
+def test_a_copy_of_what_is_mapped_is_in_memory(stored):
+    X = stored(two_moons(300))
+    assert is_stored(X[::2])
+    for copied in (X.copy(), X.astype(np.float32)):
+        assert isinstance(copied, np.memmap) and not is_stored(copied)
+    with tempfile.TemporaryFile() as nameless:
+        assert is_stored(np.memmap(nameless, np.float32, "w+", shape=(3, 2)))
+
+
+def test_large_integers_in_a_file_are_what_they_are_in_memory(stored):
+    X = 1_700_000_000 + np.random.default_rng(0).integers(0, 60, (300, 2))
+    in_memory = small_vae(max_iter=0).fit(X.astype(float))
+    in_file = small_vae(max_iter=0).fit(stored(X))
+    np.testing.assert_allclose(in_file.score_samples(X), in_memory.score_samples(X), rtol=1e-4)
 
 
 def is_mapped_and_stored(X):

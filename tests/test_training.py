@@ -10,7 +10,7 @@ from _models import small_vae, torch_model, two_moons
 from sklearn.datasets import load_digits
 
 from sklearn_exemplar_vae._plan import choose_batch_size
-from sklearn_exemplar_vae.engine import scoring, training
+from sklearn_exemplar_vae.engine import devices, scoring, training
 from sklearn_exemplar_vae.engine.bandwidth import best_bandwidth
 from sklearn_exemplar_vae.engine.importance import importance_noise
 from sklearn_exemplar_vae.engine.likelihoods import draw_binary
@@ -66,6 +66,8 @@ def test_training_bound_beside_its_parts(prior, n_draws):
 
 def test_learning_rate_falls_along_a_cosine():
     assert cosine_decay(0) == pytest.approx(1)
+    quarter = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * (2 + 2**0.5) / 4
+    assert cosine_decay(0.25) == pytest.approx(quarter)  # above the straight line
     assert cosine_decay(0.5) == pytest.approx((1 + FINAL_LEARNING_RATE) / 2)
     assert cosine_decay(1) == pytest.approx(FINAL_LEARNING_RATE)
 
@@ -159,7 +161,16 @@ def test_every_number_of_exemplars(n_exemplars):
     X = two_moons(80)
     model = small_vae(n_exemplars=n_exemplars, batch_size=16).fit(X)
     assert np.isfinite(model.score(X))
-    assert model.n_exemplars_ == 80
+    assert model.n_exemplars_ == 80  # of the density, whatever a step saw
+
+
+def test_numbers_of_exemplars_train_differently():
+    X = two_moons(80)
+    losses = [
+        small_vae(n_exemplars=n_exemplars, batch_size=5).fit(X).loss_curve_[-1]
+        for n_exemplars in (5, 20, None)
+    ]
+    assert len(set(losses)) == 3
 
 
 def test_warm_start_goes_on():
@@ -200,8 +211,23 @@ def test_verbose_prints_a_line_an_epoch(capsys):
 
 def test_bfloat16_trains():
     X = (np.random.default_rng(0).random((100, 8)) < 0.3).astype(np.float32)
-    model = small_vae(precision="bfloat16").fit(X)
-    assert np.isfinite(model.score_samples(X)).all()
+    precise, coarse = (
+        small_vae(precision=precision).fit(X) for precision in ("float32", "bfloat16")
+    )
+    assert np.isfinite(coarse.score_samples(X)).all()
+    assert precise.loss_curve_ != coarse.loss_curve_
+    np.testing.assert_allclose(precise.loss_curve_, coarse.loss_curve_, rtol=0.02)
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_precision(is_fast, monkeypatch):
+    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: is_fast)
+    for likelihood in ("gaussian", "bernoulli"):
+        assert devices.choose_autocast("float32", likelihood, None) is None
+        assert devices.choose_autocast("bfloat16", likelihood, None) is torch.bfloat16
+    fast = torch.bfloat16 if is_fast else None
+    assert devices.choose_autocast("auto", "bernoulli", None) is fast
+    assert devices.choose_autocast("auto", "gaussian", None) is None
 
 
 def test_same_seed_same_model_and_the_global_state_is_untouched():

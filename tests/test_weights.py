@@ -1,24 +1,30 @@
 """Weights act as repetition does, in distribution: the fit is stochastic."""
 
+from functools import partial
+
 import numpy as np
-from _models import small_vae, two_moons
+import pytest
+from _models import small_flow, small_vae, two_moons
 
 
 def log_density_curve(model, grid):
     return np.exp(model.score_samples(grid[:, None]))
 
 
-def test_weights_are_repetition_statistically():
+@pytest.mark.parametrize(
+    "make",
+    [partial(small_vae, n_importance_samples=64), partial(small_flow, early_stopping=False)],
+)
+def test_weights_are_repetition_statistically(make):
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(-2, 0.5, (150, 1)), rng.normal(2, 1.0, (150, 1))])
     weights = np.repeat([3, 1], 150)
     grid = np.linspace(-8, 9, 500)
     step = grid[1] - grid[0]
-    common = {"max_iter": 15, "n_importance_samples": 64}
 
     def mean_curve(X, sample_weight=None):
         fits = [
-            small_vae(random_state=seed, **common).fit(X, sample_weight=sample_weight)
+            make(random_state=seed, max_iter=15).fit(X, sample_weight=sample_weight)
             for seed in range(5)
         ]
         return np.mean([log_density_curve(fit, grid) for fit in fits], axis=0)

@@ -91,6 +91,18 @@ class MaskedLinear(nn.Module):
         return F.linear(inputs, self.weight * self.mask, self.bias)
 
 
+def hidden_degrees(size: int, n_features: int) -> torch.Tensor:
+    """How many columns after the first each of ``size`` units sees: all numbers, in turn.
+
+    Where there are more numbers than units, as many as there are units, the last one among them, so
+    that no column is seen by none.
+    """
+    n_degrees = max(1, n_features - 1)
+    if size < n_degrees:
+        return torch.linspace(n_degrees - 1, 0, size).round().long()
+    return torch.arange(size) % n_degrees
+
+
 class AutoregressiveSplines(nn.Module):
     """y_j = spline(x_j; theta_j), theta_j a masked network's of the columns before j.
 
@@ -110,7 +122,7 @@ class AutoregressiveSplines(nn.Module):
         self.order, degrees = positions.argsort().tolist(), positions
         n_features, layers = len(positions), []
         for size in hidden_layer_sizes:
-            hidden = torch.arange(size) % max(1, n_features - 1)
+            hidden = hidden_degrees(size, n_features)
             mask = hidden[:, None] >= degrees
             weight = WEIGHT_SCALE * he_normal(*mask.shape, generator)
             layers += [MaskedLinear(mask, weight), nn.GELU()]
