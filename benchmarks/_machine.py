@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import resource
@@ -17,11 +18,20 @@ def describe() -> str:
     """One paragraph of Markdown."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    gpu = f" and {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return (
         f"`python benchmarks/{command}` on {cores} cores of {processor()} "
-        f"({torch.backends.cpu.get_cpu_capability()}), Python {platform.python_version()}, "
+        f"({torch.backends.cpu.get_cpu_capability()}){gpu}, Python {platform.python_version()}, "
         f"torch {torch.__version__}, scikit-learn {sklearn.__version__}, numpy {numpy.__version__}."
     )
+
+
+def file_to_write(text: str) -> Path:
+    """A path whose folder is there, as an argument's type: found out before hours of work."""
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder of {text!r} does not exist")
+    return path
 
 
 def peak_memory() -> float:

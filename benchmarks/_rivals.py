@@ -61,7 +61,10 @@ def fit_denmarf(rows: np.ndarray, seed: int) -> Standardised:
 def fit_kernel_density(rows: np.ndarray, seed: int) -> Standardised:
     def search(rows, bandwidths):
         estimator = KernelDensity(leaf_size=len(rows))
-        return GridSearchCV(estimator, {"bandwidth": bandwidths}, cv=5, n_jobs=-1).fit(rows)
+        found = GridSearchCV(estimator, {"bandwidth": bandwidths}, cv=5, n_jobs=-1).fit(rows)
+        if found.best_params_["bandwidth"] in (BANDWIDTHS[0], BANDWIDTHS[-1]):
+            print(f"KernelDensity: the best bandwidth is the grid's last, {found.best_params_}.")
+        return found
 
     def fit(rows):
         bandwidths = BANDWIDTHS

@@ -5,19 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 
 UCI = {
     "protein": ("protein-tertiary-structure", slice(None)),
     "power-plant": ("power-plant", slice(None)),
     "wine": ("wine-quality-red", slice(11)),  # the twelfth is a grade, an integer
+    "naval": ("naval-propulsion-plant", slice(16)),  # the others are what it was simulated by
 }
 BUNDLED = {
     "breast_cancer": lambda: load_breast_cancer().data,
     "diabetes": lambda: load_diabetes(scaled=False).data,
     "digits": lambda: load_digits().data,
     "digits, PCA 16": lambda: PCA(16, random_state=0).fit_transform(load_digits().data),
+    "wine recognition": lambda: load_wine().data,
+    "iris": lambda: load_iris().data,
 }
 
 
@@ -66,6 +69,8 @@ def load(name: str, folder: Path | None) -> np.ndarray:
     if name in SYNTHETIC:
         return SYNTHETIC[name].rows()
     if name in UCI:
+        if folder is None:
+            raise SystemExit(f"{name} needs --data, a folder with uci/{UCI[name][0]}.txt.gz.")
         file, columns = UCI[name]
         rows = np.loadtxt(folder / "uci" / f"{file}.txt.gz")[:, columns]
     else:

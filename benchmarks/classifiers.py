@@ -1,4 +1,4 @@
-"""Does augmentation help a classifier? Four classifiers, nine ways to more rows, by four measures.
+"""Does augmentation help a classifier? Four classifiers, eight ways to more rows, by four measures.
 
     python benchmarks/classifiers.py --data ../shared/data
     python benchmarks/classifiers.py --data ../shared/data --sets mnist-100 --repeats 3 \\
@@ -30,7 +30,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from _machine import describe, markdown_table
+from _machine import describe, file_to_write, markdown_table
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from representation import fit
 from sklearn.base import clone
@@ -198,7 +198,9 @@ def main() -> None:
     parser.add_argument("--factor", type=int, default=2, help="of the rows of even classes")
     parser.add_argument("--classifiers", nargs="+", choices=CLASSIFIERS, default=list(CLASSIFIERS))
     parser.add_argument("--density-epochs", type=int, default=120, help="of all rows of MNIST")
-    parser.add_argument("--results", type=Path, help="a JSON file that the measures are added to")
+    parser.add_argument(
+        "--results", type=file_to_write, help="a JSON file that the measures are added to"
+    )
     arguments = parser.parse_args()
     if arguments.repeats < 2:
         parser.error("--repeats must be at least 2: one has no standard error.")

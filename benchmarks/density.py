@@ -16,6 +16,7 @@ estimator does, when it passed `--target`, the peak memory of a process of its o
 images, trains and evaluates that ELBO, and at the end the test log-likelihood of what was the best
 model along the way on 500 validation rows, beside the paper's and estimated as there: importance
 weighted, by draws of q(z | x), but with each row's 2000 nearest exemplars, which can only lower it.
+What chose the model stands beside, a rough log-likelihood of 16 samples: choose settings by it.
 `--bound-samples` is `ExemplarVAE`'s `n_bound_samples`. What is done is written into `--results`, a
 JSON file, and is not done again with the same settings: a table grows over many runs.
 
@@ -40,7 +41,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from _machine import describe, markdown_table, peak_memory
+from _machine import describe, file_to_write, markdown_table, peak_memory
 
 from sklearn_exemplar_vae._plan import plan_exemplars
 from sklearn_exemplar_vae.datasets import load_fashion_mnist, load_mnist, load_omniglot
@@ -199,6 +200,7 @@ def settings(arguments) -> dict:
         "bound_samples",
         "test_rows",
         "n_samples",
+        "curve_points",
         "device",
     )
     return {name: getattr(arguments, name) for name in names}
@@ -244,6 +246,7 @@ def run(cell: Cell, arguments) -> dict:
         "epochs": n_epochs,
         "curve": curve,
         "peak memory": memory,
+        "validation log-likelihood": best_score,
         "test log-likelihood": scores.mean().item(),
         "standard error": scores.std().item() / len(scores) ** 0.5,
         "scoring seconds": time.perf_counter() - start,
@@ -262,12 +265,13 @@ def table(results: list[dict], target: float) -> str:
         rows.append(
             [
                 f"{cell.dataset}, {cell.architecture}, seed {cell.seed}",
-                cell.plan,
+                f"{cell.plan}, K = {result['settings']['bound_samples']}",
                 f"{result['training seconds']:.0f}",
                 str(result["epochs"]),
                 f"{max(elbo for _, elbo in result['curve']):.2f}",
                 time_to(target, result["curve"]),
                 f"{result['peak memory']:.0f}",
+                f"{result.get('validation log-likelihood', math.nan):.2f}",
                 f"{score} ({result['test rows']} rows, S = {result['samples']})",
                 "" if paper is None else f"{paper:.2f}",
                 f"{result['scoring seconds']:.0f}",
@@ -282,6 +286,7 @@ def table(results: list[dict], target: float) -> str:
         "validation ELBO",
         f"s to {target}",
         "peak memory, MiB",
+        "validation log-likelihood",
         "test log-likelihood",
         "the paper's",
         "scoring, s",
@@ -330,8 +335,8 @@ def main() -> None:
     parser.add_argument("--architectures", nargs="+", choices=NETWORKS, default=["mlp"])
     parser.add_argument("--plans", nargs="+", choices=PLANS, default=["exemplar", "gaussian"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--results", type=Path, help="JSON file to go on from and to write into")
-    parser.add_argument("--picture", type=Path, help="of all curves in the results")
+    parser.add_argument("--results", type=file_to_write, help="JSON to go on from, write into")
+    parser.add_argument("--picture", type=file_to_write, help="of all curves in the results")
     parser.add_argument("--target", type=float, default=-90.6)
     parser.add_argument("--curve-points", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=500)
@@ -342,6 +347,8 @@ def main() -> None:
     parser.add_argument("--n-samples", type=int, default=5000)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
+    if arguments.dataset == "omniglot" and arguments.data is None:
+        parser.error("omniglot needs --data: there is nowhere to fetch it from.")
     results = []
     if arguments.results is not None and arguments.results.exists():
         results = json.loads(arguments.results.read_text())

@@ -15,6 +15,7 @@ retrieval) is shared out over its steps, and stands apart as well.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -77,7 +78,7 @@ def measure(kind: str, n_rows: int, n_steps: int) -> tuple[float, float, float]:
         batches = source.start_epoch(trainer.codes, n_rows // BATCH_SIZE, generator)
         preparation = time.perf_counter() - start
     taken = []
-    for batch in batches[: n_steps + 1]:
+    for batch in itertools.islice(itertools.cycle(batches), n_steps + 1):
         start = time.perf_counter()
         trainer.step(
             batch,
@@ -137,7 +138,7 @@ def main() -> None:
             statistics.median(column) for column in zip(*rounds, strict=True)
         )
         whole = step + 1000 * preparation / (n_rows / BATCH_SIZE)
-        if n_rows == arguments.rows[0]:
+        if kind not in steps:
             first, first_whole = step, whole
         steps.setdefault(kind, {})[n_rows] = whole
         table.append(

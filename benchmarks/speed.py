@@ -3,9 +3,9 @@
     python benchmarks/speed.py
 
 Medians over rounds in which the contenders take turns (A B A B), and the ratio of every round. Fits
-and scores: `ExemplarVAE()` with its defaults on 1000 x 10, beside `KernelDensity` with its defaults
-and with its bandwidth by grid search, which is what one would use. The import: whole processes that
-import this package beside those that import torch and scikit-learn alone.
+and scores: `ExemplarVAE()` with its defaults on 1000 x 10, beside `KernelDensity` with Scott's
+bandwidth and with its bandwidth by grid search, which is what one would use. The import: whole
+processes that import this package beside those that import torch and scikit-learn alone.
 """
 
 from __future__ import annotations

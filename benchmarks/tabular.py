@@ -24,7 +24,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from _machine import describe, markdown_table
+from _machine import describe, file_to_write, markdown_table
 from _rivals import DEFAULT_ESTIMATORS, ESTIMATORS
 from _tables import SYNTHETIC, TABLES, UCI, load, prepare
 from joblib import Parallel, delayed, parallel_config
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=TABLES)
     parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=DEFAULT_ESTIMATORS)
     parser.add_argument("--jobs", type=int, default=2, help="fits side by side, one thread each")
-    parser.add_argument("--results", type=Path, help="file to go on from and to write into")
+    parser.add_argument("--results", type=file_to_write, help="to go on from and to write into")
     arguments = parser.parse_args()
     names = arguments.sets or [name for name in TABLES if arguments.data or name not in UCI]
     done = {}
@@ -137,9 +137,9 @@ def main() -> None:
             if arguments.results is not None:
                 joblib.dump(done, arguments.results)
     by_name = {name: {} for name in names}
-    for (name, noise, split, estimator), result in done.items():
-        if name in by_name and noise == arguments.noise and split < arguments.splits:
-            by_name[name].setdefault(estimator, []).append(result)
+    for task in tasks:
+        name, _, _, estimator = task
+        by_name[name].setdefault(estimator, []).append(done[task])
     columns = [e for e in [*ESTIMATORS, TRUTH] if any(e in by_name[name] for name in names)]
     print(f"\n{describe()}\n")
     rows = [table_row(name, arguments.data, by_name[name], columns) for name in names]
