@@ -31,8 +31,8 @@ def input_dtypes(X):
 
 
 def float_dtype(X: np.ndarray) -> np.dtype:
-    """The dtype of arithmetic on X: its own if it is double or single precision, else single."""
-    return X.dtype if X.dtype in FLOAT_DTYPES else np.dtype(np.float32)
+    """The dtype of arithmetic on X: single precision where that holds all its values, or double."""
+    return np.dtype(np.float32 if np.can_cast(X.dtype, np.float32) else np.float64)
 
 
 def torch_dtype(dtype) -> torch.dtype:

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
-from ._rows import ROWS_AT_A_TIME
+from ._rows import ROWS_AT_A_TIME, float_dtype
 from .engine.likelihoods import N_LEVELS
 
 
@@ -71,8 +71,7 @@ def column_statistics(X: np.ndarray, weights: np.ndarray, transform=None):
     # Of mean one: the scaler takes the weights' sum for the number of rows it judges rounding by.
     scaler, weights = StandardScaler(), weights / weights.mean()
     for part in gen_batches(len(X), ROWS_AT_A_TIME):
-        # Single precision is too coarse for large integers, such as times.
-        rows = X[part].astype(X.dtype if X.dtype == np.float32 else np.float64, copy=False)
+        rows = X[part].astype(float_dtype(X), copy=False)
         if transform is not None:
             rows = transform(rows)
         scaler.partial_fit(rows, sample_weight=weights[part])

@@ -49,6 +49,8 @@ def test_large_integers_in_a_file_are_what_they_are_in_memory(stored):
     in_memory = small_vae(max_iter=0).fit(X.astype(float))
     in_file = small_vae(max_iter=0).fit(stored(X))
     np.testing.assert_allclose(in_file.score_samples(X), in_memory.score_samples(X), rtol=1e-4)
+    samples = in_file.sample(100, random_state=0)
+    np.testing.assert_allclose(samples, in_memory.sample(100, random_state=0), atol=0.1)
 
 
 def is_mapped_and_stored(X):
