@@ -98,6 +98,9 @@ def hidden_degrees(size: int, n_features: int) -> torch.Tensor:
     that no column is seen by none.
     """
     n_degrees = max(1, n_features - 1)
+    # In turn here too, columns beyond the first ``size`` would be seen by none. By 100 principal
+    # components of MNIST, shuffled, that is 1.3 nats worse; in their order, and on tables of 30 to
+    # 100 columns, the two differ by up to half a nat either way.
     if size < n_degrees:
         return torch.linspace(n_degrees - 1, 0, size).round().long()
     return torch.arange(size) % n_degrees
