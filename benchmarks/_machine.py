@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import resource
+import shlex
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import torch
 def describe() -> str:
     """One paragraph of Markdown."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     gpu = f" and {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return (
         f"`python benchmarks/{command}` on {cores} cores of {processor()} "
