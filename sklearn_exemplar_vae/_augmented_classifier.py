@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from inspect import signature
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,7 +12,6 @@ from sklearn.base import (
     MetaEstimatorMixin,
     _fit_context,
     clone,
-    is_classifier,
 )
 from sklearn.utils import _safe_indexing, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -36,6 +34,7 @@ from sklearn.utils.validation import (
 
 from ._all_or_nothing import all_or_nothing
 from ._augment import ExemplarAugmenter
+from ._inner_classifier import check_classifier, fit_method, takes_weights
 from ._number_columns import check_table, is_frame
 from ._redraw import seeded
 
@@ -365,42 +364,6 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             mapping = mapping.add(caller=method, callee=method)
         router = MetadataRouter(owner=self).add_self_request(self)
         return router.add(estimator=self.estimator, method_mapping=mapping)
-
-
-def check_classifier(estimator) -> None:
-    """Raise a ValueError if it is none, or holds out rows whose partners it is trained on."""
-    if not is_classifier(estimator):
-        raise ValueError(f"estimator must be a classifier, got {estimator!r}.")
-    parameters = estimator.get_params()
-    for name, value in parameters.items():
-        part, _, own_name = name.rpartition("__")  # of a pipeline, say; a density may hold rows out
-        if not is_classifier(parameters.get(part, estimator)):
-            continue
-        harmless = value
-        if own_name == "early_stopping" and value is True:
-            harmless = False
-        elif own_name == "n_iter_no_change":  # with no early_stopping beside it, it is the switch
-            switch = name.removesuffix(own_name) + "early_stopping"
-            harmless = value if switch in parameters else None
-        if harmless is not value:
-            raise ValueError(
-                f"{type(estimator).__name__} has {name}={value!r}: it would stop by rows whose "
-                f"synthetic partners it is trained on. Use {own_name}={harmless}."
-            )
-
-
-def fit_method(classifier) -> str:
-    """The method that is given rows: the one that can be given them anew at every pass, if any."""
-    is_balanced = any(
-        name.rpartition("__")[2] == "class_weight" and isinstance(value, str)
-        for name, value in classifier.get_params().items()
-    )
-    in_passes = hasattr(classifier, "partial_fit") and not is_balanced
-    return "partial_fit" if in_passes else "fit"
-
-
-def takes_weights(classifier) -> bool:
-    return "sample_weight" in signature(getattr(classifier, fit_method(classifier))).parameters
 
 
 def counts_by_share(n_real: int, n_synthetic: int, share: float) -> tuple[int, int]:

@@ -7,10 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from _models import small_vae, torch_model, two_moons
-from sklearn.datasets import load_digits
 
-from sklearn_exemplar_vae._plan import choose_batch_size
-from sklearn_exemplar_vae.engine import devices, scoring, training
+from sklearn_exemplar_vae.engine import scoring, training
 from sklearn_exemplar_vae.engine.bandwidth import best_bandwidth
 from sklearn_exemplar_vae.engine.importance import importance_noise
 from sklearn_exemplar_vae.engine.likelihoods import draw_binary
@@ -24,7 +22,6 @@ from sklearn_exemplar_vae.engine.refit import (
 from sklearn_exemplar_vae.engine.training import (
     FINAL_LEARNING_RATE,
     Schedule,
-    batch_growth,
     cosine_decay,
     train,
 )
@@ -70,32 +67,6 @@ def test_learning_rate_falls_along_a_cosine():
     assert cosine_decay(0.25) == pytest.approx(quarter)  # above the straight line
     assert cosine_decay(0.5) == pytest.approx((1 + FINAL_LEARNING_RATE) / 2)
     assert cosine_decay(1) == pytest.approx(FINAL_LEARNING_RATE)
-
-
-def test_the_minibatch_grows():
-    schedule = Schedule(100, 10, 1e-3, 0, 9, True, in_batch=True)
-    growths = [batch_growth(schedule, None, progress / 100) for progress in range(101)]
-    assert growths == sorted(growths) and growths[0] == 1 and growths[59] == 1
-    assert growths[60] == 2 and growths[84] == 2 and growths[85] == growths[100] == 4
-
-
-@pytest.mark.parametrize(
-    "n_rows, has_start, expected",
-    [(400, True, 250), (400, False, 25), (4_000, False, 80), (10**6, False, 250)],
-)
-def test_rows_of_a_step(n_rows, has_start, expected):
-    assert choose_batch_size("auto", n_rows, has_start) == expected
-    assert choose_batch_size(7, n_rows, has_start) == 7
-
-
-def test_few_rows_learn_from_small_batches():
-    X = load_digits().data + np.random.default_rng(0).uniform(size=(1797, 64))
-    two_levels = dict(architecture="hierarchical", max_iter=30, early_stopping=False)
-    large, small = (
-        small_vae(batch_size=size, **two_levels).fit(X[:300]).score(X[300:]) / len(X[300:])
-        for size in (250, "auto")
-    )
-    assert small > large + 5
 
 
 @pytest.mark.parametrize("in_batch, largest", [(True, 40), (False, 10)])
@@ -156,23 +127,6 @@ def test_leaving_out_matters():
     assert bounds[0] > bounds[1] + 0.5
 
 
-@pytest.mark.parametrize("n_exemplars", ["auto", "batch", 5, 20, None])
-def test_every_number_of_exemplars(n_exemplars):
-    X = two_moons(80)
-    model = small_vae(n_exemplars=n_exemplars, batch_size=16).fit(X)
-    assert np.isfinite(model.score(X))
-    assert model.n_exemplars_ == 80  # of the density, whatever a step saw
-
-
-def test_numbers_of_exemplars_train_differently():
-    X = two_moons(80)
-    losses = [
-        small_vae(n_exemplars=n_exemplars, batch_size=5).fit(X).loss_curve_[-1]
-        for n_exemplars in (5, 20, None)
-    ]
-    assert len(set(losses)) == 3
-
-
 def test_warm_start_goes_on():
     X = two_moons(150)
     once = small_vae(warm_start=True, max_iter=3, early_stopping=False).fit(X)
@@ -207,27 +161,6 @@ def test_verbose_prints_a_line_an_epoch(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert all("epoch" in line and "held out" in line for line in lines)
-
-
-def test_bfloat16_trains():
-    X = (np.random.default_rng(0).random((100, 8)) < 0.3).astype(np.float32)
-    precise, coarse = (
-        small_vae(precision=precision).fit(X) for precision in ("float32", "bfloat16")
-    )
-    assert np.isfinite(coarse.score_samples(X)).all()
-    assert precise.loss_curve_ != coarse.loss_curve_
-    np.testing.assert_allclose(precise.loss_curve_, coarse.loss_curve_, rtol=0.02)
-
-
-@pytest.mark.parametrize("is_fast", [True, False])
-def test_precision(is_fast, monkeypatch):
-    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: is_fast)
-    for likelihood in ("gaussian", "bernoulli"):
-        assert devices.choose_autocast("float32", likelihood, None) is None
-        assert devices.choose_autocast("bfloat16", likelihood, None) is torch.bfloat16
-    fast = torch.bfloat16 if is_fast else None
-    assert devices.choose_autocast("auto", "bernoulli", None) is fast
-    assert devices.choose_autocast("auto", "gaussian", None) is None
 
 
 def test_same_seed_same_model_and_the_global_state_is_untouched():

@@ -225,12 +225,13 @@ def left_out_folds(rows, weights, groups, generator) -> Iterator[Fold]:
     n_groups = int(groups.max()) + 1
     if n_groups < 2:
         return
-    totals = weights.new_zeros(n_groups).index_add_(0, groups, weights)
-    first = groups.new_full((n_groups,), len(rows))
-    first.scatter_reduce_(0, groups, torch.arange(len(rows), device=groups.device), "amin")
-    first = first.sort().values
-    rows, groups = rows[first], groups[first]
-    weights = totals[groups]
+    if n_groups < len(rows):
+        totals = weights.new_zeros(n_groups).index_add_(0, groups, weights)
+        first = groups.new_full((n_groups,), len(rows))
+        first.scatter_reduce_(0, groups, torch.arange(len(rows), device=groups.device), "amin")
+        first = first.sort().values
+        rows, groups = rows[first], groups[first]
+        weights = totals[groups]
     order = torch.randperm(n_groups, generator=generator).to(groups.device)
     if len(rows) > N_FOLDS * MAX_QUERIES:
         n_queries = min(max(MAX_PAIRS // len(rows), MIN_QUERIES), MAX_QUERIES)
