@@ -1,4 +1,4 @@
-"""Kernel density estimation with a learned kernel: the Exemplar VAE for scikit-learn."""
+"""Kernel density estimation with a learned kernel: the Exemplar VAE and an exemplar flow."""
 
 from ._augment import ExemplarAugmenter
 from ._augmented_classifier import AugmentedClassifier

@@ -34,9 +34,10 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
     proportion : float, default=0.5
         The share of the rows redrawn, in [0, 1].
     per_class : bool, default=False
-        Fit a density for each class of y. The kernel at a row is as wide as the density's rows are
-        apart, whatever their class: where rows are few one density for all reaches into other
-        classes. If only some classes are rare, one density of all rows is mostly better.
+        Fit a density for each class of y; a frozen ``estimator`` is then an error. The kernel at a
+        row is as wide as the density's rows are apart, whatever their class: where rows are few
+        those of one density for all lie far from their exemplars. If only some classes are rare,
+        one density of all rows is mostly better.
     noise : bool or "auto", default="auto"
         Whether a redrawn row is a draw of p(x | z) or its mean. "auto": a draw where the likelihood
         is Gaussian, and of zeros and ones that are integers; the mean (as in the paper) of floats
@@ -46,7 +47,7 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
 
     Attributes
     ----------
-    density_ : ExemplarVAE, ExemplarFlow or dict
+    density_ : ExemplarVAE, ExemplarFlow, FrozenEstimator or dict
         The fitted density; with ``per_class`` one for each label.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)

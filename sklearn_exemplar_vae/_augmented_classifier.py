@@ -68,9 +68,9 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Cloned and fitted to X and y; its ``proportion`` is not used, as all rows get partners. None
         is ``ExemplarAugmenter()``.
     n_passes : int or "auto", default="auto"
-        With ``partial_fit`` the passes over the training set, as ``max_iter`` of `MLPClassifier`;
-        otherwise the partners of a row, at most so many where ``real_weight`` is kept by numbers.
-        "auto": 100 of the former, 5 of the latter.
+        With ``partial_fit`` the passes over the training set, in the place of the classifier's own
+        ``max_iter``; otherwise the partners of a row, at most so many if the classifier takes no
+        weights. "auto": 100 of the former, 5 of the latter.
     real_weight : float, default=0.4
         The share of the real rows in the loss, in [0, 1]. A classifier that takes no
         ``sample_weight`` gets rows in this proportion instead: a random part of those that are too

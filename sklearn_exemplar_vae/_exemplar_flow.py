@@ -51,11 +51,11 @@ class ExemplarFlow(BaseTrainedDensity):
 
     so that a kernel is narrow where rows are dense and bent where they lie along a curve. It is an
     exemplar model [1]_ whose transition is a normalizing flow [2]_ in the place of a variational
-    autoencoder: nothing is estimated, `score_samples` is exact as that of
-    `sklearn.neighbors.KernelDensity` is, and with f the identity and w = 0 it is that. Training
-    starts at a linear f and early stopping keeps the start unless held-out rows show that training
-    improved on it: a kernel density estimate, its bandwidth and shape of the highest likelihood of
-    left-out rows, mixed with the normal distribution of the rows.
+    autoencoder. `score_samples` is exact (but for integers); with f the identity and w = 0 it is
+    that of `sklearn.neighbors.KernelDensity`. Training starts at a linear f, a kernel density
+    estimate whose bandwidth and shape have the highest likelihood of left-out rows, mixed with the
+    normal distribution of the rows. Early stopping keeps this start unless held-out rows show that
+    training improved on it.
 
     Columns are standardised inside; log-densities are in the units of X. A column that is constant
     or a copy of another has no density (unless of integers), and fit refuses it.
@@ -64,8 +64,9 @@ class ExemplarFlow(BaseTrainedDensity):
     ----------
     prior : {"mixed", "exemplar", "gaussian"}, default="mixed"
         What stands on f(x). "mixed": the density above, w learned. "exemplar": w = 0. "gaussian":
-        w = 1, the usual normalizing flow, for comparison; it has no kernels, `sample_like` no rows
-        to offer, and `bandwidth`, `rtol` and what says how exemplars are seen in training no use.
+        w = 1, the usual normalizing flow, for comparison; it has no kernels, so that `sample_like`
+        is an error, and ignores `bandwidth`, `rtol`, `n_exemplars`, `n_neighbors` and
+        `leave_one_out`.
     n_transforms : int, default=3
         Layers of splines, each with the columns in the reverse order of the one before.
     hidden_layer_sizes : int or sequence of int, default=(64, 64)
@@ -156,7 +157,7 @@ class ExemplarFlow(BaseTrainedDensity):
     validation_scores_ : list of float or None
         Mean held-out log-density of the start and after every epoch. None without early stopping.
     best_validation_score_ : float or None
-        The one that the weights kept had.
+        That of the weights kept.
     device_ : str
         Where the model is.
 

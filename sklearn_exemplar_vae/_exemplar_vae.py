@@ -69,8 +69,8 @@ class ExemplarVAE(BaseTrainedDensity):
         starts from a density estimate, and not with the "vamp" prior.
     prior : {"exemplar", "vamp", "gaussian"}, default="exemplar"
         "exemplar": the mixture above. For comparison "vamp", a mixture of q(z | u) over
-        `n_pseudo_inputs` learned rows u [2]_, and "gaussian", the N(0, I) of the plain VAE; to
-        these `bandwidth`, `rtol` and what says how exemplars are seen in training are of no use.
+        `n_pseudo_inputs` learned rows u [2]_, and "gaussian", the N(0, I) of the plain VAE. Both
+        ignore `bandwidth`, `rtol`, `n_exemplars`, `n_neighbors` and `leave_one_out`.
     likelihood : {"auto", "gaussian", "bernoulli", "logistic"}, default="auto"
         p(x | z). "gaussian": continuous columns, a learned variance each. "bernoulli": columns in
         [0, 1]; values strictly between are probabilities of a one, drawn anew at every visit in
@@ -189,12 +189,13 @@ class ExemplarVAE(BaseTrainedDensity):
         Mean held-out log-density after every epoch, preceded by the start's if that is a density
         estimate. None without early stopping.
     best_validation_score_ : float or None
-        The one that the weights kept had.
+        That of the weights kept.
     device_ : str
         Where the model is.
 
     See Also
     --------
+    ExemplarFlow : For tables of numbers.
     sklearn.neighbors.KernelDensity : The fixed kernel.
     sklearn.mixture.GaussianMixture : A few components, fitted.
 

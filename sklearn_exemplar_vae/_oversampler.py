@@ -29,15 +29,16 @@ class ExemplarOverSampler(BaseRedraw):
     ----------
     sampling_strategy : str, float, dict or callable, default="auto"
         Which classes grow, and to what size. "minority", "not minority", "not majority", "all":
-        these classes, to the size of the largest; "auto" is "not majority". A float, for two
+        these classes, to the size of the largest; "auto" is "not majority", which adds nothing
+        where all classes are equally large. A float, for two
         classes: the size of the smaller over that of the larger. A dict: sizes by class. A
         callable: a function of y that returns such a dict.
     estimator : ExemplarVAE, ExemplarFlow or None, default=None
         The density, cloned and fitted to the rows of all classes. None is ``ExemplarVAE()``; a
         fitted one in `sklearn.frozen.FrozenEstimator` is used as it is.
     per_class : bool, default=False
-        Fit a density for each class that grows, whose kernels then do not reach into others. If
-        only some are rare, one of all rows is mostly better: it knows what large classes teach.
+        Fit a density for each class that grows; a frozen ``estimator`` is then an error. If only
+        some classes are rare, one of all rows is mostly better: it knows what large classes teach.
     noise : bool or "auto", default="auto"
         Whether a row is a draw of p(x | z) or its mean; "auto" as in `ExemplarAugmenter`.
     random_state : int, RandomState instance or None, default=None
@@ -45,7 +46,7 @@ class ExemplarOverSampler(BaseRedraw):
 
     Attributes
     ----------
-    density_ : ExemplarVAE, ExemplarFlow or dict
+    density_ : ExemplarVAE, ExemplarFlow, FrozenEstimator or dict
         The fitted density; with ``per_class`` one for each label that gets rows.
     sampling_strategy_ : dict
         The number of rows to add, by class.
