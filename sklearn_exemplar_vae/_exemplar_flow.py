@@ -250,8 +250,6 @@ class ExemplarFlow(BaseTrainedDensity):
 
     def _check_new(self, X):
         names = getattr(self, "feature_names_in_", None)
-        if len(X) < 2:
-            raise ValueError("sample_weight must be positive for at least two rows, got one.")
         low, high, self._is_integer = self._column_kinds(X.shape[1])
         check_columns_have_a_density(X, self._is_integer, names)
         self._low, self._high = low - 0.5 * self._is_integer, high + 0.5 * self._is_integer

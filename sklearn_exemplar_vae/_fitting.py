@@ -76,7 +76,8 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
         X : array-like of shape (n_samples, n_features)
             At least two rows, of columns of any scale that have a density, or of values that the
             likelihood of `ExemplarVAE` can have. A `numpy.memmap`, of floats or integers, is read
-            as it is needed and never copied whole, so that it may be larger than memory.
+            as it is needed and never copied whole, so that it may be larger than memory (unless
+            rows have weight zero: the others are then copied).
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,) or None, default=None
@@ -114,6 +115,8 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
             )
             weights = self._check_weights(sample_weight, X)
             n_rows, kept = len(X), np.flatnonzero(weights > NEGLIGIBLE_WEIGHT * weights.max())
+            if len(kept) < 2:
+                raise ValueError("sample_weight must be positive for at least two rows, got one.")
             if len(kept) < n_rows:
                 X, weights = X[kept], weights[kept]
             # One draw from the random state: a RandomState used in two fits gives two fits.
@@ -217,6 +220,7 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
             stopping = Stopping(
                 rows=rows[chosen],
                 weights=data.weights[chosen],
+                groups=data.groups[chosen].unique(return_inverse=True)[1],
                 patience=self.n_iter_no_change,
                 tolerance=self.tol,
                 seed=generator.initial_seed(),

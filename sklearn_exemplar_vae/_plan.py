@@ -143,7 +143,8 @@ def held_out_rows(
 ) -> np.ndarray | None:
     """Boolean (n,): the rows to hold out, copies of a row together; None if there are too few.
 
-    At least `MIN_VALIDATION_ROWS`, and no more than remain.
+    At least `MIN_VALIDATION_ROWS` without their copies, which tell nothing new, and no more than
+    remain.
     """
     n_rows = len(groups)
     wanted = max(MIN_VALIDATION_ROWS, math.ceil(fraction * n_rows))
@@ -153,7 +154,7 @@ def held_out_rows(
     order = torch.randperm(len(counts), generator=generator).numpy()
     order = order[counts[order] <= wanted]
     taken = order[counts[order].cumsum() <= wanted]
-    if counts[taken].sum() < MIN_VALIDATION_ROWS or len(counts) - len(taken) < 2:
+    if len(taken) < MIN_VALIDATION_ROWS or len(counts) - len(taken) < 2:
         return None
     return np.isin(group_of_row, taken)
 

@@ -6,10 +6,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from _models import correlated, small_vae, two_moons
+from _models import correlated, small_flow, small_vae, two_moons
+from scipy.stats import ttest_1samp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KernelDensity
 
+from sklearn_exemplar_vae._plan import held_out_rows
 from sklearn_exemplar_vae.engine import early_stopping
 from sklearn_exemplar_vae.engine.training import (
     Epoch,
@@ -25,8 +27,6 @@ def test_held_out_rows_become_exemplars():
 
 
 def test_no_copy_of_a_training_row_is_held_out():
-    from sklearn_exemplar_vae._plan import held_out_rows
-
     groups = np.repeat(np.arange(50), 4)
     for seed in range(20):
         out = held_out_rows(groups, 0.2, torch.Generator().manual_seed(seed))
@@ -34,21 +34,65 @@ def test_no_copy_of_a_training_row_is_held_out():
         assert 10 <= out.sum() <= 40
 
 
-def test_validation_scores_are_of_the_held_out_rows():
-    X = correlated(200, 3)
-    model = small_vae(max_iter=10, n_iter_no_change=10).fit(X)
+def test_copies_are_one_row_to_hold_out():
+    """Ten copies of a row tell no more than the row."""
+    groups = np.repeat(np.arange(10), 10)
+    assert held_out_rows(groups, 0.1, torch.Generator().manual_seed(0)) is None
+
+
+@pytest.mark.parametrize(
+    "n_rows, n_out",
+    [
+        (19, None),
+        (20, 10),
+        (100, 10),
+        (1000, 100),
+        (25_000, 2000),
+        (50_000, 1000),
+        (300_000, 500),
+    ],
+)
+def test_numbers_held_out(n_rows, n_out):
+    out = held_out_rows(np.arange(n_rows), 0.1, torch.Generator().manual_seed(0))
+    assert out is None if n_out is None else out.sum() == n_out
+
+
+def test_a_score_an_epoch():
+    model = small_vae(max_iter=10, n_iter_no_change=10).fit(correlated(200, 3))
     assert len(model.validation_scores_) == model.n_iter_ + 1 == len(model.loss_curve_) + 1
     assert model.best_validation_score_ in model.validation_scores_
-    # In the units of X, as scores are.
-    assert abs(model.best_validation_score_ - model.score_samples(X).mean()) < 1
+
+
+@pytest.mark.parametrize("make", [small_vae, small_flow])
+def test_epochs_without_an_improvement_of_tol_end_a_fit(make):
+    model = make(max_iter=50, n_iter_no_change=3, tol=1e9).fit(two_moons(100))
+    assert model.n_iter_ == 3
+    assert model.best_validation_score_ == model.validation_scores_[0]
+
+
+def test_a_sure_gain_is_a_t_statistic_above_two():
+    rng, weights, groups = np.random.default_rng(0), torch.ones(20).double(), torch.arange(20)
+    for _ in range(200):
+        gains = torch.from_numpy(rng.normal(rng.uniform(0, 0.8), 1, (1, 20)))
+        expected = ttest_1samp(gains[0], 0).statistic > 2
+        assert early_stopping.is_sure(gains, weights, groups) == expected
+        copies = gains.repeat_interleave(9, 1), weights.repeat(9), groups.repeat_interleave(9)
+        assert early_stopping.is_sure(*copies) == expected
+
+
+def test_a_gain_that_all_rows_share_is_as_sure_as_its_repeats():
+    """However many rows there are, of an error in common there are as many as repeats."""
+    rng, weights, groups = np.random.default_rng(0), torch.ones(500).double(), torch.arange(500)
+    found = []
+    for _ in range(200):
+        repeats = torch.from_numpy(rng.normal(rng.uniform(0, 2), 1, (5, 1)))
+        expected = ttest_1samp(repeats[:, 0], 0).statistic > 2
+        assert early_stopping.is_sure(repeats.expand(5, 500), weights, groups) == expected
+        found.append(expected)
+    assert 20 < sum(found) < 180
 
 
 def test_start_is_kept_unless_training_surely_improves():
-    scores = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    weights = torch.ones(4)
-    assert early_stopping.surely_better(scores + 0.5, scores, weights)
-    luck = torch.tensor([5.0, -4.0, 0.5, 0.5])
-    assert not early_stopping.surely_better(scores + luck, scores, weights)
     X = np.random.default_rng(0).normal(size=(60, 2))
     harmful = small_vae(learning_rate_init=0.5, max_iter=3).fit(X)
     untrained = small_vae(max_iter=0).fit(X)

@@ -24,6 +24,11 @@ VALIDATION_SAMPLES = 16
 # By how many of its standard errors a gain over the floor must be above zero. One would not do: the
 # epoch compared is the luckiest of many.
 STANDARD_ERRORS = 2
+# Samples that judge a gain over the floor, as many as `score_samples` takes by default: a gain that
+# those do not show is none to the user. Rows share their noise, whose error no number of rows
+# brings down; it is known from repeating all with other noise.
+JUDGING_SAMPLES = 32
+JUDGING_REPEATS = 5
 
 
 class Stopping(NamedTuple):
@@ -31,6 +36,7 @@ class Stopping(NamedTuple):
 
     rows: torch.Tensor  # (n, D), none a copy of a training row, in random order
     weights: torch.Tensor  # (n,)
+    groups: torch.Tensor  # (n,), from 0 on, equal for copies of a row
     patience: int  # epochs without an improvement
     tolerance: float  # nats a row that count as an improvement
     seed: int
@@ -74,12 +80,11 @@ def fit(
     start = best = None if floor is None else copy.deepcopy(model)
     if floor is model:
         floor = start
-    best_scores, best_mean, since_best = None, -math.inf, 0
+    best_mean, since_best = -math.inf, 0
     converged = stopping is None or schedule.n_epochs == 0
     bounds, validation_scores = [], []
     if stopping is not None and floor is not None:
-        start_scores = best_scores = held_out_scores(start, exemplars_of(start, data), stopping)
-        best_mean = weighted_mean(best_scores, stopping.weights)
+        best_mean = held_out_mean(start, exemplars_of(start, data), stopping)
         validation_scores.append(best_mean)
     try:
         for epoch in train(model, data, schedule, generator):
@@ -100,8 +105,7 @@ def fit(
             if schedule.n_exemplars < len(data.rows) - 1:
                 rows, weights = stopping.rows, stopping.weights
                 refit_bandwidth(candidate, exemplars, rows, weights, None, stopping.seed)
-            scores = held_out_scores(candidate, exemplars, stopping)
-            mean = weighted_mean(scores, stopping.weights)
+            mean = held_out_mean(candidate, exemplars, stopping)
             if not math.isfinite(mean):
                 _diverged(epoch.number, best)
                 converged = True
@@ -110,7 +114,7 @@ def fit(
             validation_scores.append(mean)
             report(epoch.number, epoch.bound, mean)
             if best is None or mean > best_mean + stopping.tolerance:
-                best, best_scores, best_mean, since_best = candidate, scores, mean, 0
+                best, best_mean, since_best = candidate, mean, 0
                 continue
             since_best += 1
             if since_best >= stopping.patience:
@@ -126,15 +130,12 @@ def fit(
     if best is None:  # no epoch, and nothing to fall back on
         best = model
         if stopping is not None:
-            best_scores = held_out_scores(best, exemplars_of(best, data), stopping)
-            best_mean = weighted_mean(best_scores, stopping.weights)
+            best_mean = held_out_mean(best, exemplars_of(best, data), stopping)
     if stopping is not None and floor is not None:
-        if not surely_better(best_scores, start_scores, stopping.weights):
-            best, best_scores, best_mean = start, start_scores, validation_scores[0]
-        if floor is not start:
-            floor_scores = held_out_scores(floor, exemplars_of(floor, data), stopping)
-            if not surely_better(best_scores, floor_scores, stopping.weights):
-                best, best_mean = floor, weighted_mean(floor_scores, stopping.weights)
+        if best is not start and not surely_better(best, start, data, stopping):
+            best, best_mean = start, validation_scores[0]
+        if floor is not start and not surely_better(best, floor, data, stopping):
+            best, best_mean = floor, held_out_mean(floor, exemplars_of(floor, data), stopping)
     elif floor is not None and not bounds:
         best = floor
     if stopping is None and bounds and schedule.n_exemplars < len(data.rows) - 1:
@@ -152,24 +153,53 @@ def is_sound(model: ExemplarModel, data: TrainingRows, schedule: Schedule) -> bo
     return bool(torch.isfinite(log_density(model, data.rows, exemplars, noise)).all())
 
 
-def held_out_scores(model, exemplars: Exemplars, stopping: Stopping) -> torch.Tensor:
+def held_out_scores(
+    model, exemplars: Exemplars, stopping: Stopping, n_samples: int, seed: int
+) -> torch.Tensor:
     """Log-density (n,) of the held-out rows with the training rows as exemplars."""
-    noise = importance_noise(VALIDATION_SAMPLES, model.n_noise, stopping.seed)
+    noise = importance_noise(n_samples, model.n_noise, seed)
     return current_workers().agree(log_density(model, stopping.rows, exemplars, noise))
 
 
-def surely_better(scores, floor_scores, weights) -> bool:
-    """Whether the mean gain of ``scores`` over ``floor_scores``, row by row, is above chance."""
-    gains = scores - floor_scores
+def held_out_mean(model, exemplars: Exemplars, stopping: Stopping) -> float:
+    """The mean of `held_out_scores` that epochs are ranked by."""
+    scores = held_out_scores(model, exemplars, stopping, VALIDATION_SAMPLES, stopping.seed)
+    return ((scores * stopping.weights).sum() / stopping.weights.sum()).item()
+
+
+def surely_better(model, floor, data: TrainingRows, stopping: Stopping) -> bool:
+    """Whether the held-out log-density of ``model`` is above that of ``floor``, and not by chance.
+
+    Of two exact densities one comparison is enough.
+    """
+    n_repeats = JUDGING_REPEATS if model.n_noise or floor.n_noise else 1
+    seeds = range(stopping.seed + 1, stopping.seed + 1 + n_repeats)
+    scores = [
+        torch.stack(
+            [held_out_scores(each, exemplars, stopping, JUDGING_SAMPLES, seed) for seed in seeds]
+        )
+        for each, exemplars in ((each, exemplars_of(each, data)) for each in (model, floor))
+    ]
+    return is_sure(scores[0] - scores[1], stopping.weights, stopping.groups)
+
+
+def is_sure(gains: torch.Tensor, weights: torch.Tensor, groups: torch.Tensor) -> bool:
+    """Whether the mean of ``gains`` (R, n) is `STANDARD_ERRORS` of its own above zero.
+
+    Rows err independently, but for copies, which count as one row; what is common to the rows of a
+    repeat errs with it.
+    """
     shares = weights / weights.sum()
-    mean = (shares * gains).sum()
-    correction = 1 - (shares**2).sum()  # (n - 1) / n for equal weights
-    standard_error = (((shares * (gains - mean)) ** 2).sum() / correction).sqrt()
-    return bool(mean > STANDARD_ERRORS * standard_error)
-
-
-def weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> float:
-    return ((values * weights).sum() / weights.sum()).item()
+    repeat_means = gains @ shares
+    mean = repeat_means.mean()
+    n_groups = int(groups.max()) + 1
+    deviations = shares.new_zeros(n_groups).index_add_(0, groups, shares * (gains.mean(0) - mean))
+    group_shares = shares.new_zeros(n_groups).index_add_(0, groups, shares)
+    correction = 1 - (group_shares**2).sum()  # (n - 1) / n for equal weights
+    variance = (deviations**2).sum() / correction
+    if len(gains) > 1:
+        variance = variance + repeat_means.var() / len(gains)
+    return bool(mean > STANDARD_ERRORS * variance.sqrt())
 
 
 def _diverged(epoch: int, best) -> None:
