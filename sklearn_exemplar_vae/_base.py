@@ -43,9 +43,9 @@ from .engine.scoring import encode, log_density
 
 # Neighbours of an exemplar that an approximate index keeps: pynndescent's own default.
 INDEX_NEIGHBORS = 30
-# Standard deviations beyond which rows of single precision score as there: it cannot hold the
-# squares of much more, over the variances of kernels.
-FURTHEST = 1e12
+# Standard deviations beyond which rows score as there, by precision: it cannot hold the squares of
+# much more, over the variances of kernels.
+FURTHEST = {torch.float32: 1e12, torch.float64: 1e120}
 
 
 class BaseExemplarDensity(
@@ -105,8 +105,8 @@ class BaseExemplarDensity(
         exemplars = exemplars if cells is None else cells
         noise = self._score_noise(model)
         rows = self._to_model(X)
-        if rows.dtype == torch.float32:
-            rows = rows.clamp(-FURTHEST, FURTHEST)
+        furthest = FURTHEST[rows.dtype]
+        rows = rows.clamp(-furthest, furthest)
         log_densities = log_density(model, rows, exemplars, noise, self.rtol)
         return log_densities.cpu().numpy() + self._scaling.log_jacobian(X)
 
@@ -417,17 +417,28 @@ class BaseExemplarDensity(
         # A copy: what scikit-learn gives is the estimator's own __dict__.
         state = dict(super().__getstate__())
         if "_model" in state:
-            state["_model"] = copy.deepcopy(state["_model"]).cpu()
-            state["_exemplars"] = Exemplars(*(tensor.cpu() for tensor in state["_exemplars"]))
+            # Weights as arrays: a tensor's pickle holds addresses, and joblib's memory, which goes
+            # by hashes of pickles, would know no fitted density again.
+            weights = state["_model"].state_dict()
+            state["_weights"] = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
+            state["_model"] = copy.deepcopy(state["_model"]).to("meta")
+            state["_exemplars"] = tuple(tensor.cpu().numpy() for tensor in state["_exemplars"])
             state.pop("_made", None)  # made again where it is asked for
         return state
 
     def __setstate__(self, state):
+        state = dict(state)
+        weights = state.pop("_weights", None)
         super().__setstate__(state)
-        if "_model" in state:
+        if weights is not None:
             try:
                 self.device_ = str(choose_device(self.device_))
             except ValueError:  # fitted on CUDA, loaded where there is none
                 self.device_ = "cpu"
-            self._model = self._model.to(self.device_)
-            self._exemplars = Exemplars(*(t.to(self.device_) for t in self._exemplars))
+            self._model = self._model.to_empty(device=self.device_)
+            # Copies: what joblib maps from a file cannot be written to.
+            weights = {name: torch.tensor(array) for name, array in weights.items()}
+            self._model.load_state_dict(weights)
+            self._exemplars = Exemplars(
+                *(torch.tensor(array, device=self.device_) for array in self._exemplars)
+            )

@@ -44,7 +44,8 @@ class ColumnScaling(Standardised):
     def transform(self, X):
         line = np.array(X, dtype=np.float64)
         for column in np.flatnonzero(self.is_bounded):
-            above, below = X[:, column] - self.low[column], self.high[column] - X[:, column]
+            above = line[:, column] - self.low[column]
+            below = self.high[column] - line[:, column]
             if self.has_low[column] and self.has_high[column]:
                 line[:, column] = np.log(above) - np.log(below)
             else:
@@ -82,6 +83,7 @@ class ColumnScaling(Standardised):
         if not self.is_bounded.any():
             return super().log_jacobian(X)
         log_jacobian = np.full(len(X), super().log_jacobian(X))
+        X = np.asarray(X, dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             for column in np.flatnonzero(self.is_bounded):
                 above = np.log(X[:, column] - self.low[column])
@@ -112,6 +114,8 @@ def check_bounds(
         columns = column_positions(bounds, names, n_features, "bounds")
         pairs = dict(zip(columns, bounds.values(), strict=True))
     else:
+        if hasattr(bounds, "iloc"):  # a frame, which iterates over its columns
+            bounds = bounds.to_numpy()
         if isinstance(bounds, np.ndarray) and bounds.ndim == 0:
             raise ValueError(f"bounds must be pairs (low, high), got {bounds!r}.")
         if len(bounds) != n_features:

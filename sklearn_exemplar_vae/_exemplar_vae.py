@@ -27,6 +27,7 @@ from .engine.importance import importance_noise
 from .engine.kde_start import kernel_start, principal_component_start
 from .engine.model import LIKELIHOODS, PRIORS, ExemplarModel, build_model
 from .engine.networks import NETWORKS
+from .engine.vamp import draw_without_replacement
 from .engine.workers import current_workers
 
 # Epochs of KL warm-up for a network that starts from nothing.
@@ -329,7 +330,7 @@ class ExemplarVAE(BaseTrainedDensity):
             eligible = np.ones(len(X), dtype=bool) if held_out is None else ~held_out
             shares = torch.from_numpy(np.where(eligible, weights, 0.0) / weights.max())
             n_chosen = min(self.n_pseudo_inputs, int(eligible.sum()))
-            rows = torch.multinomial(shares, n_chosen, generator=generator)
+            rows = draw_without_replacement(shares, n_chosen, generator)
             pseudo_inputs = self._to_model(X[rows.sort().values.numpy()]).float().cpu()
         row_mean = torch.from_numpy(
             self._scaling.transform(column_means(X, weights)[None])[0]

@@ -11,8 +11,10 @@ from sklearn.utils.parallel import Parallel, delayed
 FLOAT_DTYPES = (np.float64, np.float32)
 # Rows that are scaled, moved to the device and back at a time.
 ROWS_AT_A_TIME = 8192
-# Numbers of the rows that choose where training starts, at most: 256 MiB in double precision.
+# Numbers of the rows that choose where training starts, at most: 256 MiB in double precision; and
+# rows, whose distances from a hundred of them are then as much.
 START_NUMBERS = 2**25
+START_ROWS = 2**18
 
 
 def is_stored(X) -> bool:
@@ -64,8 +66,8 @@ def column_means(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def rows_to_start_from(X: np.ndarray, generator: torch.Generator) -> np.ndarray | slice:
-    """Which rows choose the start: all, or as many as `START_NUMBERS` allows, at random."""
-    n_rows = max(1000, START_NUMBERS // X.shape[1])
+    """Which rows choose the start: all, or as many as can be afforded, at random."""
+    n_rows = min(START_ROWS, max(1000, START_NUMBERS // X.shape[1]))
     if n_rows >= len(X):
         return slice(None)
     return np.sort(torch.randperm(len(X), generator=generator)[:n_rows].numpy())

@@ -75,6 +75,12 @@ def column_statistics(X: np.ndarray, weights: np.ndarray, transform=None):
         if transform is not None:
             rows = transform(rows)
         scaler.partial_fit(rows, sample_weight=weights[part])
+    overflows = np.flatnonzero(~np.isfinite(scaler.scale_))
+    if len(overflows):
+        raise ValueError(
+            f"The values of column {overflows[0]} of X are so large that their variance overflows; "
+            "scale the column down."
+        )
     return scaler.mean_, scaler.scale_
 
 

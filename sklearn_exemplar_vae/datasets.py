@@ -84,7 +84,7 @@ def load_omniglot(data_home) -> Bunch:
     FileNotFoundError
         If ``data_home`` holds neither file.
     """
-    folder = Path(data_home)
+    folder = Path(data_home).expanduser()
     if (folder / "chardata.mat").exists():
         return _read_chardata(folder / "chardata.mat")
     if (folder / "omniglot_small.npz").exists():
@@ -111,7 +111,7 @@ def _read_chardata(path: Path) -> Bunch:
 def _load(name: str, openml_name: str, data_home) -> Bunch:
     if data_home is None:
         return _split(*_fetch_openml(openml_name))
-    folder = Path(data_home)
+    folder = Path(data_home).expanduser()
     if (folder / f"{name}.npz").exists():
         data = _read_npz(folder / f"{name}.npz")
         return data if "X_valid" in data else _split_training(data)

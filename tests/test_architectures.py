@@ -248,6 +248,20 @@ def test_pseudo_inputs_start_as_training_rows_of_positive_weight():
     assert not held_out[chosen].any()
 
 
+def test_there_are_no_more_pseudo_inputs_than_rows():
+    model = small_vae(prior="vamp", early_stopping=False).fit(two_moons(60))
+    assert len(model._model.prior.rows()) == 60
+
+
+def test_samples_look_like_the_rows_of_fit():
+    grey = np.random.default_rng(0).random((60, 4))
+    model = small_vae(likelihood="bernoulli").fit(grey)
+    samples = model.sample(50, random_state=0)
+    assert ((samples > 0) & (samples < 1)).all()
+    model.set_params(warm_start=True).fit((grey > 0.5).astype(float))
+    assert set(np.unique(model.sample(50, random_state=0))) == {0.0, 1.0}
+
+
 def test_warm_start_knows_pseudo_inputs():
     X = make_rows("bernoulli")
     model = make_model("hierarchical", "vamp", warm_start=True).fit(X)

@@ -200,3 +200,19 @@ def test_rows_beyond_single_precision_s_squares_are_unlikely(make, value):
     model = make().fit(correlated(100, 3).astype(np.float32))
     scores = model.score_samples(np.float32([[value, 0, 0], [0, 0, 0]]))
     assert scores[0] < -1e6 and np.isfinite(scores[1])
+
+
+@pytest.mark.parametrize("make", [small_vae, small_flow])
+@pytest.mark.parametrize("rtol", [0, 0.01])
+def test_rows_beyond_double_precision_s_squares_are_unlikely(make, rtol):
+    model = make(rtol=rtol).fit(correlated(100, 3))
+    scores = model.score_samples([[1e160, 0, 0], [0, -1e300, 0], [0, 0, 0]])
+    assert (scores[:2] < -1e100).all() and np.isfinite(scores[2])
+
+
+@pytest.mark.parametrize("make", [small_vae, small_flow])
+def test_columns_whose_variance_overflows_are_named(make):
+    X = correlated(100, 3)
+    X[5, 1] = 1e300
+    with pytest.raises(ValueError, match="column 1 of X are so large"):
+        make().fit(X)

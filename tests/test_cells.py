@@ -5,6 +5,7 @@ import pytest
 import torch
 from _models import correlated, small_vae, two_moons
 
+from sklearn_exemplar_vae.engine import chunks
 from sklearn_exemplar_vae.engine.cells import CellProposal, Cells
 from sklearn_exemplar_vae.engine.priors import ExemplarPrior, Exemplars
 
@@ -89,6 +90,24 @@ def test_new_exemplars_are_summed_too():
     model.extend_exemplars(X[300:])
     exact = small_vae(max_iter=0).fit(X[:300]).extend_exemplars(X[300:]).score_samples(X)
     np.testing.assert_allclose(model.score_samples(X), exact, atol=2e-3)
+
+
+def test_a_value_of_half_of_the_rows_takes_no_memory(monkeypatch):
+    """Copies are one cell, whatever their number: it is summed for a few rows at a time."""
+    X = np.concatenate([np.zeros((400, 2)), two_moons(400)])
+    model = small_vae(max_iter=0, rtol=1e-6).fit(X)
+    expected = model.score_samples(X)
+    largest, overlap = [], CellProposal._log_overlap
+
+    def spy(self, rows, exemplars):
+        log_terms = overlap(self, rows, exemplars)
+        largest.append(log_terms.numel())
+        return log_terms
+
+    monkeypatch.setattr(CellProposal, "_log_overlap", spy)
+    monkeypatch.setattr(chunks, "CHUNK_NUMBERS", 2**13)
+    np.testing.assert_allclose(model.score_samples(X), expected, atol=1e-5)
+    assert 400 <= max(largest) <= 2**13
 
 
 def test_a_gaussian_prior_has_no_exemplars_to_leave_out():

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from _models import correlated, small_flow
+from _models import correlated, small_flow, small_vae
 from scipy.stats import expon
 
 from sklearn_exemplar_vae._columns import ColumnScaling, points_of_unit
@@ -60,7 +60,8 @@ def test_bounds_beat_none_where_rows_pile_up_at_one():
 def test_bounds_by_name_position_and_list_are_the_same():
     frame = pd.DataFrame(positive(), columns=["a", "b"])
     by_list = small_flow(bounds=BOUNDS).fit(frame).score_samples(frame)
-    for bounds in ({"a": (0, None), "b": [0, 1]}, {1: (0, 1), 0: (0, np.inf)}):
+    by_frame = pd.DataFrame([[0, np.inf], [0, 1]], columns=["low", "high"])
+    for bounds in ({"a": (0, None), "b": [0, 1]}, {1: (0, 1), 0: (0, np.inf)}, by_frame):
         scores = small_flow(bounds=bounds).fit(frame).score_samples(frame)
         np.testing.assert_array_equal(scores, by_list)
 
@@ -186,8 +187,9 @@ def test_equal_columns_of_integers_are_no_error():
 
 
 def test_one_weight_alone_is_named():
-    with pytest.raises(ValueError, match="sample_weight must be positive for at least two rows"):
-        small_flow().fit(positive(), sample_weight=np.eye(400)[0])
+    for make in (small_flow, small_vae):
+        with pytest.raises(ValueError, match="sample_weight must be positive for at least two"):
+            make().fit(positive(), sample_weight=np.eye(400)[0])
 
 
 def test_samples_of_integer_columns_are_integers():

@@ -44,6 +44,12 @@ def test_idx_files(tmp_path, few_rows, below):
     assert data.X_train.dtype == np.uint8
 
 
+def test_a_folder_may_be_named_from_home(tmp_path, few_rows, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_idx(tmp_path)
+    assert datasets.load_mnist("~").X_test.shape == datasets.load_mnist(tmp_path).X_test.shape
+
+
 def test_npz_with_and_without_validation_rows(tmp_path, few_rows):
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (7, 28, 28), dtype=np.uint8), np.arange(7)

@@ -68,6 +68,13 @@ def test_weights_of_others(leave_one_out):
         assert found[row] == pytest.approx(expected.log().item(), abs=1e-5)
 
 
+def test_what_is_left_beside_nearly_all_of_the_weight_is_not_rounded_away():
+    weights, groups = torch.tensor([1.0, 1e-20, 1e-20]), torch.arange(3)
+    others = log_weights_of_others(weights, groups, leave_one_out=True)
+    expected = torch.tensor([2e-20, 1.0, 1.0]).log()
+    torch.testing.assert_close(others, expected)
+
+
 def test_every_row_is_in_one_batch():
     data = make_data()
     source = Neighborhoods(data, leave_one_out=True)

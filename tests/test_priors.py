@@ -14,7 +14,7 @@ from sklearn_exemplar_vae.engine.priors import (
     log_mixture_density,
     squared_distances,
 )
-from sklearn_exemplar_vae.engine.vamp import VampPrior
+from sklearn_exemplar_vae.engine.vamp import VampPrior, draw_without_replacement
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -137,6 +137,22 @@ def test_vamp_prior_is_the_mixture_of_its_pseudo_inputs(bounds):
     drawn = prior.sample(centres, 100_000, torch.Generator().manual_seed(2))
     torch.testing.assert_close(drawn.mean(0), expected.mean, atol=0.03, rtol=0)
     torch.testing.assert_close(drawn.var(0), expected.variance, atol=0.05, rtol=0.05)
+
+
+def test_draws_without_replacement_are_multinomial():
+    """Of 1, 2 and 4 (and none): the probability of a pair is that of either order."""
+    weights, generator = torch.tensor([1.0, 0.0, 2.0, 4.0]).double(), torch.Generator()
+    counts = torch.zeros(4, 4)
+    for _ in range(20_000):
+        first, second = sorted(draw_without_replacement(weights, 2, generator).tolist())
+        counts[first, second] += 1
+    assert counts[:, 1].sum() == counts[1].sum() == 0
+    for (one, other), share in {
+        (0, 2): 1 / 7 * 2 / 6 + 2 / 7 * 1 / 5,
+        (0, 3): 1 / 7 * 4 / 6 + 4 / 7 * 1 / 3,
+        (2, 3): 2 / 7 * 4 / 5 + 4 / 7 * 2 / 3,
+    }.items():
+        assert counts[one, other] / 20_000 == pytest.approx(share, abs=0.015)
 
 
 def test_weight_zero_is_never_drawn():

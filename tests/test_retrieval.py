@@ -196,6 +196,17 @@ def test_training_ends_with_retrieved_exemplars():
     all_retrieved = late_bound(**plan, retrieved=Retrieved(119, 200, "exact"))
     assert all_retrieved == pytest.approx(exact, abs=0.2)
     assert late_bound(**plan, retrieved=Retrieved(119, 1, "exact")) < exact - 0.2
+    # By Jensen: of few exemplars, absent ones of the batch not summed, E log is below log E.
+    assert late_bound(**plan, retrieved=Retrieved(3, 200, "exact")) < exact
+
+
+def test_bandwidth_is_refitted_where_neighbours_come_in():
+    setting = Setting()
+    setting.model.prior.log_bandwidth.data.fill_(0.5)
+    schedule = Schedule(60, 30, 1e-12, 0, 29, True, in_batch=True, neighbors_from=0.5)
+    for _ in train(setting.model, setting.data, schedule, torch.Generator().manual_seed(0)):
+        pass
+    assert setting.model.prior.log_bandwidth.item() < 0.3
 
 
 @pytest.mark.parametrize("n_exemplars", ["batch", "auto", None, 60])

@@ -37,8 +37,8 @@ def test_weights_are_repetition_statistically(make):
     assert abs(weighted[grid < 0].sum() * step - 0.75) < 0.03
 
 
-def test_weights_reach_the_objective():
-    """With weight on one moon alone, the other is still an exemplar yet hardly counts."""
+def test_rows_of_next_to_no_weight_hardly_count():
+    """With weight on one moon alone, the other is still an exemplar."""
     X = two_moons(300)
     upper = X[:, 1] > 0.3
     weights = np.where(upper, 1.0, 1e-6)

@@ -12,6 +12,7 @@ import math
 
 import torch
 
+from .chunks import row_chunks
 from .priors import LOG_2PI, ExemplarProposal, Exemplars, invert_cumulative, shifted_exp
 from .retrieval import ExactRetrieval
 
@@ -97,9 +98,11 @@ class CellProposal(ExemplarProposal):
         for cell in wanted.any(0).nonzero()[:, 0].tolist():
             if self.cells.sizes[cell] == 0:
                 continue
-            rows = wanted[:, cell].nonzero()[:, 0]
-            log_terms = self._log_overlap(rows, self.cells.members(cell))
-            self.log_sums[rows, cell] = torch.logsumexp(log_terms, 1)
+            members, wanting = self.cells.members(cell), wanted[:, cell].nonzero()[:, 0]
+            for part in row_chunks(len(wanting), self.cells.sizes[cell]):
+                rows = wanting[part]
+                log_terms = self._log_overlap(rows, members)
+                self.log_sums[rows, cell] = torch.logsumexp(log_terms, 1)
 
     def _cells_that_matter(self, log_upper, is_first, rtol: float) -> torch.Tensor:
         """Boolean (n, C): all but those that together are below ``rtol`` of what is summed."""
@@ -118,13 +121,15 @@ class CellProposal(ExemplarProposal):
         shares = (levels / within).clamp(0, 1)
         chosen = self.mean.new_empty(*cell_of.shape, self.mean.shape[1])
         for cell in cell_of.unique().tolist():
-            rows, samples = (cell_of == cell).nonzero(as_tuple=True)
-            own_rows, position = rows.unique(return_inverse=True)
-            members = self.cells.members(cell)
-            terms, _ = shifted_exp(self._log_overlap(own_rows, members))
-            cumulative = terms.double().cumsum(1)[position]
-            picked = invert_cumulative(cumulative, shares[rows, samples][:, None])[:, 0]
-            chosen[rows, samples] = members.codes[picked]
+            is_inside, members = cell_of == cell, self.cells.members(cell)
+            inside = is_inside.any(1).nonzero()[:, 0]
+            for part in row_chunks(len(inside), self.cells.sizes[cell]):
+                rows = inside[part]
+                terms, _ = shifted_exp(self._log_overlap(rows, members))
+                picked = invert_cumulative(terms.double().cumsum(1), shares[rows])
+                chosen[rows] = torch.where(
+                    is_inside[rows, :, None], members.codes[picked], chosen[rows]
+                )
         return chosen
 
 

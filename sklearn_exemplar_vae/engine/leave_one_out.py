@@ -40,7 +40,10 @@ def log_weights_of_others(
     others = weights.sum()
     if leave_one_out:
         by_group = weights.new_zeros(int(groups.max()) + 1).index_add_(0, groups, weights)
-        others = others - by_group[groups]
+        heaviest = by_group.argmax()
+        # What is left beside nearly all of the weight, a difference would round away.
+        without_heaviest = by_group.index_fill(0, heaviest, 0.0).sum()
+        others = torch.where(groups == heaviest, without_heaviest, others - by_group[groups])
     others = others.clamp_min(torch.finfo(torch.float32).tiny)
     return others.log().float().expand(len(weights))
 

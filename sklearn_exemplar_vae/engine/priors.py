@@ -317,7 +317,7 @@ class ExemplarProposal:
 
 
 def invert_cumulative(cumulative: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-    """Indices (n, S) at which rows of cumulative weights (n, N) pass the levels ``uniforms`` (S,).
+    """Indices (n, S) at which rows of cumulative weights (n, N) pass ``uniforms``, (S,) or (n, S).
 
     Levels are fractions of a row's own total, and an index never falls on a weight of zero.
     """

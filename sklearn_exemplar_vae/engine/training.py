@@ -97,7 +97,7 @@ def train(
     device, n_rows, n_workers = data.weights.device, len(data.rows), trainer.workers.size
     source = RandomExemplars(n_rows, schedule.n_exemplars, device)
     for number in range(1, schedule.n_epochs + 1):
-        total = torch.zeros((), device=device)
+        total = torch.zeros(2, device=device)  # bounds, and the weight of the rows that have one
         progress = (number - 1) / schedule.n_epochs
         if isinstance(source, RandomExemplars) and progress >= schedule.neighbors_from:
             source = nearest_exemplars(data, schedule)
@@ -115,7 +115,8 @@ def train(
             exemplars = source.of_batch(batch)
             total += trainer.step(batch, exemplars, kl_weight, rate, growth, n_samples)
         trainer.workers.add([total])
-        yield Epoch(number, (total / data.weights.sum()).item(), trainer.averaged)
+        bound, weight = total.tolist()
+        yield Epoch(number, bound / weight if weight > 0 else 0.0, trainer.averaged)
 
 
 def nearest_exemplars(data: TrainingRows, schedule: Schedule) -> Candidates | Neighborhoods:
@@ -158,8 +159,8 @@ class Trainer:
         growth: int,
         n_samples: int,
     ) -> torch.Tensor:
-        """Follow the gradient of the rows ``batch``; the sum of this process's rows' bounds."""
-        bound = self._bound(batch, exemplars, kl_weight, n_samples)
+        """Follow the gradient of the rows ``batch``; `_bound` of this process's share of them."""
+        bound, weight = self._bound(batch, exemplars, kl_weight, n_samples)
         self._optimiser.zero_grad()
         (-bound / len(batch)).backward()
         parameters = list(self.model.parameters())
@@ -171,7 +172,7 @@ class Trainer:
         self._n_steps += 1
         memory = min(MAX_AVERAGING_DECAY, self._n_steps / (9 + self._n_steps)) ** growth
         torch._foreach_lerp_(self._averages, self._current, 1 - memory)
-        return bound.detach()
+        return torch.stack([bound.detach(), weight])
 
     def refit_bandwidth(self) -> None:
         """Learned with few exemplars, the bandwidth is too wide for many."""
@@ -185,8 +186,8 @@ class Trainer:
 
     def _bound(
         self, batch, exemplars: BatchExemplars, kl_weight: float, n_samples: int
-    ) -> torch.Tensor:
-        """The weighted sum of the bounds of this process's share of the rows ``batch``."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weighted sum of the bounds of this process's rows of ``batch``, and the weights'."""
         model, data, schedule, workers = self.model, self.data, self.schedule, self.workers
         seen, absent, log_totals = exemplars
         others = seen[len(batch) :]
@@ -218,7 +219,7 @@ class Trainer:
                 partial(workers.gather, n_batch=len(batch), n_others=len(others)),
                 drawn,
             )
-        return (weights * bound).sum()
+        return (weights * bound).sum(), weights.sum()
 
 
 def batch_growth(schedule: Schedule, source, progress: float) -> int:

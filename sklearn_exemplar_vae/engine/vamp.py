@@ -88,3 +88,14 @@ class VampPrior(nn.Module):
 
     def proposal(self, mean, log_variance, exemplars) -> PosteriorProposal:
         return PosteriorProposal(mean, log_variance, self, exemplars)
+
+
+def draw_without_replacement(
+    weights: torch.Tensor, n_drawn: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Indices (n_drawn,) of ``weights`` (n,), one after the other in proportion to what is left.
+
+    Of exponential waiting times with these rates the shortest; torch.multinomial ends at 2^24 rows.
+    """
+    times = torch.empty_like(weights).exponential_(generator=generator) / weights
+    return times.topk(n_drawn, largest=False).indices
