@@ -7,10 +7,10 @@ from numbers import Real
 from sklearn.base import TransformerMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._all_or_nothing import all_or_nothing
+from ._labels import check_labels
 from ._number_columns import check_table, is_frame
 from ._redraw import BaseRedraw
 
@@ -138,10 +138,11 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
         X_augmented : ndarray or DataFrame of shape (n_samples, n_features)
             X with some rows redrawn, in the dtypes of X.
         """
-        X, labels, random_state = self._fit(X, y, sample_weight)
-        n_redrawn = round(self.proportion * len(X))
-        rows = random_state.choice(len(X), n_redrawn, replace=False)
-        return self._redraw(X, labels, rows, random_state)
+        with all_or_nothing(self):
+            X, labels, random_state = self._fit(X, y, sample_weight)
+            n_redrawn = round(self.proportion * len(X))
+            rows = random_state.choice(len(X), n_redrawn, replace=False)
+            return self._redraw(X, labels, rows, random_state)
 
     def transform(self, X):
         """Return X unchanged, once it is known to have the columns of fit.
@@ -167,8 +168,7 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
             random_state = check_random_state(self.random_state)
             labels = None
             if y is not None and self.per_class:
-                check_classification_targets(y)
-                labels = column_or_1d(y)
+                labels = check_labels(y)
                 check_consistent_length(X, labels)
             self._fit_density(X, labels, sample_weight, random_state)
         return X, labels, random_state

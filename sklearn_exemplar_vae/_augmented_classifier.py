@@ -24,17 +24,21 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_consistent_length,
     check_is_fitted,
-    column_or_1d,
 )
 
 from ._all_or_nothing import all_or_nothing
 from ._augment import ExemplarAugmenter
-from ._inner_classifier import check_classifier, fit_method, takes_weights
+from ._inner_classifier import (
+    check_classifier,
+    fit_method,
+    takes_weights,
+    without_holding_out,
+)
+from ._labels import check_labels
 from ._number_columns import check_table, is_frame
 from ._redraw import seeded
 
@@ -74,7 +78,8 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     real_weight : float, default=0.4
         The share of the real rows in the loss, in [0, 1]. A classifier that takes no
         ``sample_weight`` gets rows in this proportion instead: a random part of those that are too
-        many, drawn anew at every pass.
+        many, drawn anew at every pass; if rows have weights, drawn with replacement in proportion
+        to these.
     random_state : int, RandomState instance or None, default=None
         Draws partners and shuffles; seeds augmenter and classifier where they have no random state
         of their own.
@@ -95,13 +100,16 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
+    A row given twice gets two partners, and a row of weight two a single one that weighs twice as
+    much: scikit-learn's check that the two are the same does not hold.
+
     If the classifier holds rows out, partners of these rows are among those that it trains on.
     Model selection, calibration and early stopping therefore belong around this estimator and not
     inside it: ``early_stopping=True`` of the classifier is an error, as is ``n_iter_no_change`` of
-    `GradientBoostingClassifier`, and `HistGradientBoostingClassifier` should be given
-    ``early_stopping=False``. Scikit-learn's ``partial_fit`` refuses ``class_weight="balanced"``, so
-    that such a classifier is fitted at once. One that counts rows, as `BernoulliNB` does, counts
-    those of every pass; a pass or two are enough for it.
+    `GradientBoostingClassifier`, and ``early_stopping="auto"`` is taken for False. Tables other
+    than pandas' become arrays. Scikit-learn's ``partial_fit`` refuses
+    ``class_weight="balanced"``, so that such a classifier is fitted at once. One that counts rows,
+    as `BernoulliNB` does, counts those of every pass; a pass or two are enough for it.
 
     References
     ----------
@@ -167,39 +175,34 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X or y is not what density and classifier take, if ``estimator`` is no classifier or
-            holds rows out, or with ``sample_weight`` if it has no weights.
+            If X or y is not what density and classifier take, or ``estimator`` is no classifier or
+            holds rows out.
         """
         with all_or_nothing(self):
             check_classifier(self.estimator)
             X = check_table(self, X, reset=True)
-            check_classification_targets(y)
-            y = column_or_1d(y, warn=True)
+            y = check_labels(y, warn=True)
             check_consistent_length(X, y)
             weights = None
             if sample_weight is not None:
                 weights = _check_sample_weight(sample_weight, X if not is_frame(X) else y)
-                if not takes_weights(self.estimator):
-                    raise ValueError(
-                        f"sample_weight is given, but {type(self.estimator).__name__} has no "
-                        f"sample_weight in its {fit_method(self.estimator)}."
-                    )
             random_state = check_random_state(self.random_state)
             augmenter = ExemplarAugmenter() if self.augmenter is None else self.augmenter
-            self.classes_ = np.unique(y)
             self.augmenter_ = seeded(clone(augmenter), random_state).fit(X, y, weights)
-            self.estimator_ = seeded(clone(self.estimator), random_state)
+            self.estimator_ = seeded(without_holding_out(clone(self.estimator)), random_state)
             if fit_method(self.estimator_) == "partial_fit":
                 self._fit_in_passes(X, y, weights, random_state)
             else:
                 self._fit_at_once(X, y, weights, random_state)
+            # Not those of y: of a semi-supervised classifier -1 is none.
+            self.classes_ = getattr(self.estimator_, "classes_", np.unique(y))
         return self
 
     def _fit_in_passes(self, X, y, weights, random_state) -> None:
         n_passes = PASSES_OF_PARTIAL_FIT if self.n_passes == "auto" else self.n_passes
-        weighs = takes_weights(self.estimator_)
+        weighs, classes = takes_weights(self.estimator_), np.unique(y)
         for _ in range(n_passes):
-            rows, n_real = self._choose_rows(len(y), 1, weighs, random_state)
+            rows, n_real = self._choose_rows(len(y), 1, weighs, weights, random_state)
             options = {}
             if weighs:
                 options["sample_weight"] = self._share_weights(rows, n_real, len(y), weights)
@@ -209,13 +212,13 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             order = random_state.permutation(len(rows))
             options = {name: values[order] for name, values in options.items()}
             self.estimator_.partial_fit(
-                _safe_indexing(mixed, order), y[rows][order], classes=self.classes_, **options
+                _safe_indexing(mixed, order), y[rows][order], classes=classes, **options
             )
 
     def _fit_at_once(self, X, y, weights, random_state) -> None:
         n_passes = PASSES_OF_FIT if self.n_passes == "auto" else self.n_passes
         weighs = takes_weights(self.estimator_)
-        rows, n_real = self._choose_rows(len(y), n_passes, weighs, random_state)
+        rows, n_real = self._choose_rows(len(y), n_passes, weighs, weights, random_state)
         options = {}
         if weighs:
             # The sum without partners: a penalty weighs what it does without them.
@@ -223,15 +226,15 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         mixed = self._with_partners(X, y, rows, n_real, random_state)
         self.estimator_.fit(mixed, y[rows], **options)
 
-    def _choose_rows(self, n_rows: int, n_partners: int, weighs: bool, random_state):
+    def _choose_rows(self, n_rows: int, n_partners: int, weighs: bool, weights, random_state):
         """Indices of real rows, then of the exemplars of synthetic ones; how many are real."""
         real, exemplars = np.arange(n_rows), np.tile(np.arange(n_rows), n_partners)
         share = self.real_weight
         if not weighs:
+            # Weights, which the classifier does not take, are then how often a row is drawn.
             n_real, n_synthetic = counts_by_share(n_rows, len(exemplars), share)
-            real = np.sort(random_state.choice(real, n_real, replace=False))
-            chosen = random_state.choice(len(exemplars), n_synthetic, replace=False)
-            exemplars = exemplars[np.sort(chosen)]
+            real = drawn(real, n_real, weights, random_state)
+            exemplars = drawn(exemplars, n_synthetic, weights, random_state)
         else:  # rows of weight zero would only take time
             real = real if share > 0 else real[:0]
             exemplars = exemplars if share < 1 else exemplars[:0]
@@ -364,6 +367,14 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             mapping = mapping.add(caller=method, callee=method)
         router = MetadataRouter(owner=self).add_self_request(self)
         return router.add(estimator=self.estimator, method_mapping=mapping)
+
+
+def drawn(rows: np.ndarray, n_drawn: int, weights: np.ndarray | None, random_state) -> np.ndarray:
+    """Some of the indices ``rows``, sorted: each at most once, or in proportion to weights (n,)."""
+    if weights is None:
+        return np.sort(random_state.choice(rows, n_drawn, replace=False))
+    shares = weights[rows] / weights[rows].sum()
+    return np.sort(random_state.choice(rows, n_drawn, p=shares))
 
 
 def counts_by_share(n_real: int, n_synthetic: int, share: float) -> tuple[int, int]:

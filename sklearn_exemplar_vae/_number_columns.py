@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,13 @@ def is_frame(X) -> bool:
 def check_table(estimator, X, reset: bool):
     """X as it came if a DataFrame, else as an array of numbers; its width and names checked."""
     if not is_frame(X):
-        return validate_data(estimator, X, dtype="numeric", reset=reset)
+        X = validate_data(estimator, X, dtype="numeric", reset=reset)
+        if X.dtype.kind == "O":  # of polars, whose columns of strings become objects
+            raise ValueError(
+                "X has a column that holds no numbers. Tables other than pandas' become arrays of "
+                "numbers: encode the column, or pass a pandas DataFrame."
+            )
+        return X
     validate_data(estimator, X, skip_check_array=True, reset=reset)
     if len(X) == 0:
         raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}).")
@@ -41,9 +48,10 @@ class NumberColumns(NamedTuple):
         Raises
         ------
         ValueError
-            If there are none.
+            If there are none, or a column is of complex numbers or of numbers as objects.
         """
         if is_frame(X):
+            check_no_number_is_hidden(X)
             kinds = [dtype.kind for dtype in X.dtypes]
         else:
             kinds = [X.dtype.kind] * X.shape[1]
@@ -103,6 +111,21 @@ class NumberColumns(NamedTuple):
             filled = type(column)(filled, index=column.index, name=column.name)
             X.isetitem(position, filled.astype(column.dtype))
         return X
+
+
+def check_no_number_is_hidden(X) -> None:
+    """Raise a ValueError if a column of the DataFrame X holds numbers that would be overlooked."""
+    for position, (name, dtype) in enumerate(X.dtypes.items()):
+        if dtype.kind == "c":
+            raise ValueError(f"Complex data not supported: X has it in column {name!r}.")
+        if dtype != np.dtype(object):
+            continue
+        values = X.iloc[:, position]
+        if all(isinstance(value, Number) and not isinstance(value, bool) for value in values):
+            raise ValueError(
+                f"Column {name!r} of X holds numbers as objects. Convert it, by astype(float), or "
+                "to a category if it is to stay as it is."
+            )
 
 
 def rounded(values: np.ndarray, low: int, high: int, dtype) -> np.ndarray:

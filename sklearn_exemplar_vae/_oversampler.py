@@ -10,10 +10,11 @@ from sklearn.base import _fit_context
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._metadata_requests import RequestMethod
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_consistent_length
 
 from ._all_or_nothing import all_or_nothing
+from ._labels import check_labels, check_labels_are_there
 from ._number_columns import check_table
 from ._redraw import BaseRedraw
 from ._sampling_strategy import STRATEGIES, rows_to_add
@@ -108,6 +109,9 @@ class ExemplarOverSampler(BaseRedraw):
         self.noise = noise
         self.random_state = random_state
 
+    # What imbalanced-learn's ensembles ask a sampler for.
+    _sampling_type = "over-sampling"
+
     # Scikit-learn writes it where imbalanced-learn, which makes fit_resample a method that can ask
     # for metadata, was imported before this class.
     set_fit_resample_request = RequestMethod("fit_resample", ["sample_weight"])
@@ -164,16 +168,17 @@ class ExemplarOverSampler(BaseRedraw):
             Their classes; what y came as.
         """
         was_list = isinstance(X, list)
-        X, labels, random_state = self._fit(X, y, sample_weight)
-        exemplars = [np.arange(0)]
-        for label, n_added in self.sampling_strategy_.items():
-            own = np.flatnonzero(labels == label)
-            # In turn: no row stands for its class more than once more often than another.
-            exemplars.append(np.resize(random_state.permutation(own), n_added))
-        rows = np.concatenate([np.arange(len(X)), *exemplars])
-        X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
-        added = np.arange(len(labels), len(rows))
-        X = self._redraw(X, labels[rows], added, random_state)
+        with all_or_nothing(self):
+            X, labels, random_state = self._fit(X, y, sample_weight)
+            exemplars = [np.arange(0)]
+            for label, n_added in self.sampling_strategy_.items():
+                own = np.flatnonzero(labels == label)
+                # In turn: no row stands for its class more than once more often than another.
+                exemplars.append(np.resize(random_state.permutation(own), n_added))
+            rows = np.concatenate([np.arange(len(X)), *exemplars])
+            X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
+            added = np.arange(len(labels), len(rows))
+            X = self._redraw(X, labels[rows], added, random_state)
         if was_list:
             X = X.tolist()
         return _numbered_anew(X), _numbered_anew(y)
@@ -200,9 +205,9 @@ def class_labels(y) -> np.ndarray:
     ValueError
         If y is continuous or has rows of several classes.
     """
-    check_classification_targets(y)
+    check_labels_are_there(y)
     if type_of_target(y) != "multilabel-indicator":
-        return column_or_1d(y)
+        return check_labels(y)
     encoded = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
     if np.any(encoded.sum(1) > 1):
         raise ValueError("Multilabel and multioutput targets are not supported.")

@@ -96,7 +96,11 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
             drawn = ("gaussian", "bernoulli") if self._columns.are_integers else ("gaussian",)
             noise = getattr(density, "likelihood_", "gaussian") in drawn
         seed = new_seed(random_state)
-        return density.sample_like(numbers, 1, random_state=seed, noise=noise)[:, 0]
+        try:
+            return density.sample_like(numbers, 1, random_state=seed, noise=noise)[:, 0]
+        except ValueError as error:
+            name = type(density).__name__
+            raise ValueError(f"estimator={name}(...) cannot redraw rows of X: {error}") from error
 
 
 def fitted(density, numbers, weights: np.ndarray | None):

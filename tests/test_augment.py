@@ -1,8 +1,11 @@
 """Rows redrawn near themselves: what stays, what changes, and that nothing leaks."""
 
+import warnings
+
 import imblearn.pipeline
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from _models import small_flow, small_vae
 from _redrawing import SHIFT, Recorder, Shifted, mixed_frame, whole_rows
@@ -128,9 +131,40 @@ def test_a_frozen_density_is_not_fitted_again():
     pipeline = make_pipeline(augmenter, LogisticRegression(max_iter=500))
     search = GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1.0]}, cv=2).fit(X, y)
     assert search.best_estimator_[0].density_.estimator is density
-    named = small_vae(random_state=0).fit(pd.DataFrame(X, columns=list("abcd")))
-    augmenter = ExemplarAugmenter(FrozenEstimator(named), random_state=0)
-    augmenter.fit_transform(pd.DataFrame(X, columns=list("abcd")))
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_frozen_density_is_asked_by_the_names_that_it_knows(is_named):
+    X = load_iris().data
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    density = small_vae().fit(frame if is_named else X)
+    augmenter = ExemplarAugmenter(FrozenEstimator(density), random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        augmenter.fit_transform(frame)
+
+
+def test_a_cache_knows_a_frozen_density_again(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    augmenter = ExemplarAugmenter(FrozenEstimator(small_vae().fit(X)), random_state=0)
+    for C in (0.1, 1.0, 10.0):
+        pipeline = make_pipeline(augmenter, LogisticRegression(C=C), memory=str(tmp_path))
+        pipeline.fit(X, y)
+    assert len(list(tmp_path.rglob("output.pkl"))) == 1
+
+
+@pytest.mark.parametrize("wrap", [ExemplarAugmenter, ExemplarOverSampler])
+def test_a_density_that_cannot_redraw_is_named_and_nothing_is_left_behind(wrap):
+    X, y = load_iris(return_X_y=True)
+    X, y = X[:120], y[:120]
+    frozen = FrozenEstimator(small_vae().fit(X[:, :2]))
+    for density, reason in ((frozen, "has 4 features"), (small_flow(prior="gaussian"), "none")):
+        estimator = wrap(estimator=density)
+        with pytest.raises(ValueError, match=f"cannot redraw rows of X: .*{reason}"):
+            (estimator.fit_resample if wrap is ExemplarOverSampler else estimator.fit_transform)(
+                X, y
+            )
+        assert not hasattr(estimator, "density_") and not hasattr(estimator, "n_features_in_")
 
 
 def test_a_density_for_each_class():
@@ -184,11 +218,32 @@ def test_only_a_class_that_does_not_grow_may_have_a_single_row():
         sampler.set_params(sampling_strategy={"b": 3}).fit_resample(X, y)
 
 
-def test_weights_reach_the_density():
-    X, y = whole_rows()
+@pytest.mark.parametrize("by", ["augmenter", "classifier", "over-sampler"])
+@pytest.mark.parametrize("per_class", [False, True])
+def test_weights_reach_the_density(by, per_class):
+    X, y = whole_rows(61)
     weights = np.arange(1.0, len(X) + 1)
-    augmenter = ExemplarAugmenter(Shifted(), per_class=True).fit(X, y, sample_weight=weights)
-    np.testing.assert_array_equal(augmenter.density_[1].weights_, weights[y == 1])
+    augmenter = ExemplarAugmenter(Shifted(), per_class=per_class)
+    if by == "augmenter":
+        augmenter.fit_transform(X, y, sample_weight=weights)
+        density = augmenter.density_
+    elif by == "classifier":
+        fitted = AugmentedClassifier(Recorder(), augmenter, n_passes=1).fit(X, y, weights)
+        density = fitted.augmenter_.density_
+    else:
+        sampler = ExemplarOverSampler({1: 30}, estimator=Shifted(), per_class=per_class)
+        sampler.fit_resample(X, y, sample_weight=weights)
+        density = sampler.density_
+    found = density[1].weights_ if per_class else density.weights_
+    np.testing.assert_array_equal(found, weights[y == 1] if per_class else weights)
+
+
+def test_no_noise_is_no_noise():
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    frozen = FrozenEstimator(small_vae(n_components=1, max_iter=0).fit(X))
+    means = ExemplarAugmenter(frozen, 1.0, noise=False, random_state=0).fit_transform(X)
+    # All on the line that the decoder makes of codes.
+    assert np.linalg.matrix_rank(means - means.mean(0), tol=1e-3) == 1
 
 
 def test_means_for_zeros_and_ones_and_draws_for_numbers():
@@ -208,11 +263,34 @@ def test_bad_tables_leave_nothing_behind(wrap):
     y = np.arange(20) % 2
     words = pd.DataFrame({"word": list("ab") * 10})
     missing = pd.DataFrame({"number": [np.nan, *range(19)]})
-    for X, reason in ((words, "no column of numbers"), (missing, "NaN")):
+    hidden = pd.DataFrame({"a": np.arange(20.0), "b": np.arange(20.0).astype(object)})
+    bad = [(words, "no column of numbers"), (missing, "NaN"), (hidden, "'b'.*numbers as objects")]
+    bad.append(
+        (
+            pl.DataFrame({"word": ["a", "b"] * 10, "number": range(20)}),
+            "column that holds no numbers",
+        )
+    )
+    bad.append((hidden.assign(b=1j), "Complex data not supported: X has it in column 'b'"))
+    for X, reason in bad:
         estimator = wrap(estimator=small_vae())
         with pytest.raises(ValueError, match=reason):
             estimator.fit(X, y)
         assert not hasattr(estimator, "n_features_in_")
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
+@pytest.mark.parametrize("wrap", [ExemplarAugmenter, ExemplarOverSampler, AugmentedClassifier])
+def test_every_row_needs_a_class(wrap, missing):
+    X, _ = whole_rows(40)
+    y = np.array(["a", "b"] * 20, dtype=object)
+    y[3] = missing
+    if wrap is AugmentedClassifier:
+        estimator = wrap(LogisticRegression(), ExemplarAugmenter(Shifted()))
+    else:
+        estimator = wrap(estimator=Shifted(), per_class=True)
+    with pytest.raises(ValueError, match=f"Input y contains {missing!r} in row 3"):
+        estimator.fit(X, y)
 
 
 # ------------------------------------------------------------------ leaks

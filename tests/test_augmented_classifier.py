@@ -8,7 +8,12 @@ from _redrawing import Recorder, Shifted, mixed_frame, whole_rows
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+from sklearn.ensemble import (
+    BaggingClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+)
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.model_selection import cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
@@ -17,6 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import LabelSpreading
 
 from sklearn_exemplar_vae import AugmentedClassifier, ExemplarAugmenter
 from sklearn_exemplar_vae._augmented_classifier import counts_by_share
@@ -35,6 +41,7 @@ def test_every_pass_has_every_row_and_a_fresh_partner():
         np.testing.assert_allclose(weights[~is_real], 1.2)
         order = np.lexsort(np.floor(rows).T)
         np.testing.assert_array_equal(labels[order], np.repeat(y, 2))
+        assert 15 < is_real[: len(X)].sum() < 45  # shuffled
         synthetic = rows[~is_real]
         partners.append(synthetic[np.lexsort(np.floor(synthetic).T)])
     assert (partners[0] != partners[1]).all() and (partners[1] != partners[2]).all()
@@ -90,8 +97,69 @@ def test_a_classifier_without_weights_gets_rows_in_proportion():
     rows = model.estimator_._fit_X
     assert (rows == np.floor(rows)).all(1).sum() == len(X)
     assert len(rows) == 2.5 * len(X)
-    with pytest.raises(ValueError, match="KNeighborsClassifier has no sample_weight"):
-        model.fit(X, y, np.ones(len(X)))
+
+
+def test_without_weights_every_pass_has_other_rows_in_proportion():
+    class NoWeights(Recorder):
+        def partial_fit(self, X, y, classes=None):
+            return super().partial_fit(X, y, classes)
+
+    X, y = whole_rows()
+    model = AugmentedClassifier(
+        NoWeights(), ExemplarAugmenter(Shifted()), n_passes=3, random_state=0
+    )
+    chosen = set()
+    for rows, labels, _ in model.fit(X, y).estimator_.calls_:
+        is_real = (rows == np.floor(rows)).all(1)
+        assert (is_real.sum(), (~is_real).sum()) == (40, 60)
+        np.testing.assert_array_equal(labels, rows[:, 0] // 3 % 3)
+        chosen.add(frozenset(rows[is_real, 0]))
+    assert len(chosen) == 3
+
+
+def test_rows_of_a_classifier_without_weights_are_drawn_by_their_weights():
+    X, y = whole_rows()
+    weights = np.where(np.arange(60) < 30, 3.0, 1.0)
+    weights[:3] = 0
+    model = AugmentedClassifier(
+        KNeighborsClassifier(1), ExemplarAugmenter(Shifted()), n_passes=40, random_state=0
+    ).fit(X, y, weights)
+    rows = model.estimator_._fit_X
+    is_real = (rows == np.floor(rows)).all(1)
+    assert (is_real.sum(), (~is_real).sum()) == (60, 90)
+    drawn = np.floor(rows[:, 0]) // 3
+    assert drawn.min() == 3
+    # 81 of the weight of 111; five standard errors.
+    assert abs((drawn < 30).mean() - 81 / 111) < 5 * (81 / 111 * 30 / 111 / 150) ** 0.5
+
+
+def test_in_a_bagging_of_classifiers_without_weights():
+    X, y = load_iris(return_X_y=True)
+    inner = AugmentedClassifier(KNeighborsClassifier(), ExemplarAugmenter(small_vae()))
+    assert BaggingClassifier(inner, n_estimators=2, random_state=0).fit(X, y).score(X, y) > 0.8
+
+
+def test_classes_are_those_of_the_classifier():
+    X, y = load_iris(return_X_y=True)
+    y[::3] = -1  # not labelled
+    spreading = LabelSpreading("knn")
+    model = AugmentedClassifier(spreading, ExemplarAugmenter(small_vae()), random_state=0).fit(X, y)
+    assert list(model.classes_) == [0, 1, 2]
+    assert model.predict_proba(X).shape == (150, 3)
+
+
+def test_no_rows_are_held_out_where_it_is_left_to_the_classifier():
+    X, y = whole_rows(2000)
+    frozen = FrozenEstimator(HistGradientBoostingClassifier(max_iter=1).fit(X, y))
+    boosting = HistGradientBoostingClassifier(max_iter=2)
+    for classifier in (boosting, make_pipeline(StandardScaler(), boosting)):
+        model = AugmentedClassifier(classifier, ExemplarAugmenter(Shifted()), random_state=0)
+        model.fit(X, y)
+        fitted = model.estimator_[-1] if classifier is not boosting else model.estimator_
+        assert fitted.early_stopping is False and not fitted.do_early_stopping_
+    assert boosting.early_stopping == "auto"
+    AugmentedClassifier(frozen, ExemplarAugmenter(Shifted())).fit(X, y)
+    assert frozen.estimator.early_stopping == "auto"
 
 
 @pytest.mark.parametrize("classifier", [LogisticRegression(), SGDClassifier(), GaussianNB()])
@@ -136,8 +204,10 @@ def test_metadata_is_routed_to_the_classifier():
             LogisticRegression().set_score_request(sample_weight=False),
             ExemplarAugmenter(Shifted()),
         ).set_fit_request(sample_weight=True)
-        scores = cross_val_score(weighted, X, y, cv=2, params={"sample_weight": np.ones(len(X))})
-        assert scores.shape == (2,)
+        # Of weight in one class alone: nothing else is predicted.
+        weights = np.where(y == 1, 1.0, 1e-9)
+        scores = cross_val_score(weighted, X, y, cv=2, params={"sample_weight": weights})
+        np.testing.assert_allclose(scores, 1 / 3, atol=0.05)
     with pytest.raises(ValueError, match="enable_metadata_routing=True"):
         model.predict(X, flag="seen")
 
@@ -147,6 +217,7 @@ def test_metadata_is_routed_to_the_classifier():
     [
         (LinearRegression(), r"estimator must be a classifier, got LinearRegression\(\)"),
         (SGDClassifier(early_stopping=True), "SGDClassifier has early_stopping=True"),
+        (SGDClassifier(early_stopping=np.True_), "SGDClassifier has early_stopping=np.True_"),
         (HistGradientBoostingClassifier(early_stopping=True), "has early_stopping=True"),
         (
             make_pipeline(StandardScaler(), MLPClassifier(early_stopping=True)),

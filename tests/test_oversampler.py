@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from _models import small_vae
 from _redrawing import SHIFT, Shifted, mixed_frame
+from imblearn.ensemble import BalancedBaggingClassifier
 from imblearn.pipeline import make_pipeline
 from imblearn.utils import check_sampling_strategy
 from imblearn.utils.estimator_checks import parametrize_with_checks
@@ -115,6 +116,15 @@ def test_in_a_pipeline_and_a_grid_search():
     ).fit(X, y)
     assert search.score(X, y) > 0.8
     assert search.predict(X).shape == (100,)
+
+
+def test_in_an_ensemble_of_imbalanced_learn():
+    X = np.random.default_rng(0).normal(size=(50, 3)) + TWO[:, None]
+    sampler = ExemplarOverSampler(estimator=small_vae())
+    ensemble = BalancedBaggingClassifier(
+        LogisticRegression(), sampler=sampler, n_estimators=2, random_state=0
+    )
+    assert ensemble.fit(X, TWO).score(X, TWO) > 0.6
 
 
 def test_weights_may_be_asked_for_where_imbalanced_learn_is_imported_later():
