@@ -36,7 +36,7 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
     per_class : bool, default=False
         Fit a density for each class of y; a frozen ``estimator`` is then an error. The kernel at a
         row is as wide as the density's rows are apart, whatever their class: where rows are few
-        those of one density for all lie far from their exemplars. If only some classes are rare,
+        what one density for all draws lies far from its exemplars. If only some classes are rare,
         one density of all rows is mostly better.
     noise : bool or "auto", default="auto"
         Whether a redrawn row is a draw of p(x | z) or its mean. "auto": a draw where the likelihood

@@ -25,7 +25,6 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_consistent_length,
     check_is_fitted,
 )
@@ -39,8 +38,9 @@ from ._inner_classifier import (
     without_holding_out,
 )
 from ._labels import check_labels
-from ._number_columns import check_table, is_frame
+from ._number_columns import check_table
 from ._redraw import seeded
+from ._rows import check_weights
 
 # What n_passes="auto" is with partial_fit, the paper's number of epochs, and with fit.
 PASSES_OF_PARTIAL_FIT, PASSES_OF_FIT = 100, 5
@@ -78,8 +78,7 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     real_weight : float, default=0.4
         The share of the real rows in the loss, in [0, 1]. A classifier that takes no
         ``sample_weight`` gets rows in this proportion instead: a random part of those that are too
-        many, drawn anew at every pass; if rows have weights, drawn with replacement in proportion
-        to these.
+        many, drawn anew at every pass; if rows have weights, in proportion to these.
     random_state : int, RandomState instance or None, default=None
         Draws partners and shuffles; seeds augmenter and classifier where they have no random state
         of their own.
@@ -101,15 +100,16 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Notes
     -----
     A row given twice gets two partners, and a row of weight two a single one that weighs twice as
-    much: scikit-learn's check that the two are the same does not hold.
+    much (where the classifier takes weights): scikit-learn's check that the two are the same does
+    not hold. Tables other than pandas' become arrays.
 
     If the classifier holds rows out, partners of these rows are among those that it trains on.
     Model selection, calibration and early stopping therefore belong around this estimator and not
     inside it: ``early_stopping=True`` of the classifier is an error, as is ``n_iter_no_change`` of
-    `GradientBoostingClassifier`, and ``early_stopping="auto"`` is taken for False. Tables other
-    than pandas' become arrays. Scikit-learn's ``partial_fit`` refuses
-    ``class_weight="balanced"``, so that such a classifier is fitted at once. One that counts rows,
-    as `BernoulliNB` does, counts those of every pass; a pass or two are enough for it.
+    `GradientBoostingClassifier`, and ``early_stopping="auto"`` is taken for False.
+    Scikit-learn's ``partial_fit`` refuses ``class_weight="balanced"``, so that such a classifier is
+    fitted at once. One that counts rows, as `BernoulliNB` does, counts those of every pass; a pass
+    or two are enough for it.
 
     References
     ----------
@@ -166,7 +166,8 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         X : array-like or DataFrame of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weights of the rows, in the density and in the classifier; a partner has its row's.
+            Weights of the rows, in the density and in the classifier; a partner has its row's. To
+            a classifier that takes none, such as a pipeline, rows go as often as they weigh.
 
         Returns
         -------
@@ -185,7 +186,7 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             check_consistent_length(X, y)
             weights = None
             if sample_weight is not None:
-                weights = _check_sample_weight(sample_weight, X if not is_frame(X) else y)
+                weights = check_weights(sample_weight, y)
             random_state = check_random_state(self.random_state)
             augmenter = ExemplarAugmenter() if self.augmenter is None else self.augmenter
             self.augmenter_ = seeded(clone(augmenter), random_state).fit(X, y, weights)
@@ -231,7 +232,7 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         real, exemplars = np.arange(n_rows), np.tile(np.arange(n_rows), n_partners)
         share = self.real_weight
         if not weighs:
-            # Weights, which the classifier does not take, are then how often a row is drawn.
+            weights = np.ones(n_rows) if weights is None else weights
             n_real, n_synthetic = counts_by_share(n_rows, len(exemplars), share)
             real = drawn(real, n_real, weights, random_state)
             exemplars = drawn(exemplars, n_synthetic, weights, random_state)
@@ -369,12 +370,17 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return router.add(estimator=self.estimator, method_mapping=mapping)
 
 
-def drawn(rows: np.ndarray, n_drawn: int, weights: np.ndarray | None, random_state) -> np.ndarray:
-    """Some of the indices ``rows``, sorted: each at most once, or in proportion to weights (n,)."""
-    if weights is None:
-        return np.sort(random_state.choice(rows, n_drawn, replace=False))
-    shares = weights[rows] / weights[rows].sum()
-    return np.sort(random_state.choice(rows, n_drawn, p=shares))
+def drawn(rows: np.ndarray, n_drawn: int, weights: np.ndarray, random_state) -> np.ndarray:
+    """``n_drawn`` of the indices ``rows``, sorted, in proportion to their weights (n,).
+
+    Systematic sampling: how often one is drawn is its share of ``n_drawn``, rounded up or down.
+    Of equal weights that is a choice without replacement; of counts, as of a bootstrap, the counts.
+    """
+    rows = random_state.permutation(rows)
+    cumulative = weights[rows].cumsum()
+    levels = (np.arange(n_drawn) + random_state.uniform()) * (cumulative[-1] / max(n_drawn, 1))
+    chosen = np.searchsorted(cumulative, levels, side="right")
+    return np.sort(rows[np.minimum(chosen, len(rows) - 1)])
 
 
 def counts_by_share(n_real: int, n_synthetic: int, share: float) -> tuple[int, int]:

@@ -20,11 +20,12 @@ from sklearn.base import (
 )
 from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._rows import (
     FLOAT_DTYPES,
     ROWS_AT_A_TIME,
+    check_weights,
     float_dtype,
     input_dtypes,
     is_stored,
@@ -300,7 +301,7 @@ class BaseExemplarDensity(
         """
         in_file = is_stored(X)
         X = self._check_rows(X)
-        weights = self._check_weights(sample_weight, X)
+        weights = check_weights(sample_weight, X)
         X = self._dequantised(X, self._score_seed + self._n_rows_seen, in_file)
         kept = np.flatnonzero(weights > 0)
         rows = self._n_rows_seen + kept
@@ -321,17 +322,6 @@ class BaseExemplarDensity(
     @property
     def _n_features_out(self):
         return self.n_components_
-
-    def _check_weights(self, sample_weight, X) -> np.ndarray:
-        """Weights (n,), float64, not negative and not all zero."""
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        if np.any(weights < 0):
-            raise ValueError(
-                f"sample_weight must not be negative, got a smallest value of {weights.min()}."
-            )
-        if not np.any(weights > 0):
-            raise ValueError("sample_weight is zero for every row, so there is no exemplar.")
-        return weights
 
     _changeable: tuple[str, ...] = ("rtol",)  # parameters of scores, which may be set after fit
 

@@ -114,8 +114,11 @@ def check_bounds(
         columns = column_positions(bounds, names, n_features, "bounds")
         pairs = dict(zip(columns, bounds.values(), strict=True))
     else:
-        if hasattr(bounds, "iloc"):  # a frame, which iterates over its columns
-            bounds = bounds.to_numpy()
+        if hasattr(bounds, "iloc"):  # whose index may be in another order than the columns of X
+            raise ValueError(
+                f"bounds must be a list of pairs (low, high) or a dict, got a "
+                f"{type(bounds).__name__}."
+            )
         if isinstance(bounds, np.ndarray) and bounds.ndim == 0:
             raise ValueError(f"bounds must be pairs (low, high), got {bounds!r}.")
         if len(bounds) != n_features:
@@ -264,6 +267,16 @@ def check_columns_have_a_density(X: np.ndarray, is_integer: np.ndarray, names) -
                 f"{column_name(column, names)} of X is a copy of {column_name(other, names)}: "
                 "together they have no density. Drop one of them."
             )
+
+
+def check_scales_are_finite(scale: np.ndarray, names) -> None:
+    """Raise a ValueError, which names the column, if a standard deviation (D,) is not."""
+    overflows = np.flatnonzero(~np.isfinite(scale))
+    if len(overflows):
+        raise ValueError(
+            f"X is so large in {column_name(overflows[0], names)} that the variance overflows; "
+            "scale the column down."
+        )
 
 
 def column_name(column: int, names) -> str:

@@ -17,6 +17,7 @@ from ._columns import (
     check_integer_bounds,
     check_integer_columns,
     check_integers,
+    check_scales_are_finite,
     dequantised,
     points_of_unit,
 )
@@ -52,10 +53,10 @@ class ExemplarFlow(BaseTrainedDensity):
     so that a kernel is narrow where rows are dense and bent where they lie along a curve. It is an
     exemplar model [1]_ whose transition is a normalizing flow [2]_ in the place of a variational
     autoencoder. `score_samples` is exact (but for integers); with f the identity and w = 0 it is
-    that of `sklearn.neighbors.KernelDensity`. Training starts at a linear f, a kernel density
-    estimate whose bandwidth and shape have the highest likelihood of left-out rows, mixed with the
-    normal distribution of the rows. Early stopping keeps this start unless held-out rows show that
-    training improved on it.
+    that of `sklearn.neighbors.KernelDensity`. Training starts at a linear f, that is, at a kernel
+    density estimate whose bandwidth and shape have the highest likelihood of left-out rows, mixed
+    with the normal distribution of the rows. Early stopping keeps this start unless held-out rows
+    show that training improved on it.
 
     Columns are standardised inside; log-densities are in the units of X. A column that is constant
     or a copy of another has no density (unless of integers), and fit refuses it.
@@ -277,6 +278,7 @@ class ExemplarFlow(BaseTrainedDensity):
 
     def _start(self, X, weights, groups, held_out, generator, in_file) -> FlowModel:
         self._scaling = ColumnScaling.fitted(X, weights, self._low, self._high, self._is_integer)
+        check_scales_are_finite(self._scaling.scale, getattr(self, "feature_names_in_", None))
         chosen = self._rows_to_start_from(X, weights, groups, generator)
         start = flow_start(*chosen, self.prior, self.bandwidth, len(X), generator)
         self._model = build_flow(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from ._columns import check_scales_are_finite
 from ._fitting import BaseTrainedDensity
 from ._plan import (
     check_grey_levels,
@@ -321,6 +322,7 @@ class ExemplarVAE(BaseTrainedDensity):
         chosen = pseudo_inputs = None
         if likelihood == "gaussian":
             self._scaling = Standardised.fitted(X, weights)
+            check_scales_are_finite(self._scaling.scale, getattr(self, "feature_names_in_", None))
         else:
             self._scaling = GreyLevels() if likelihood == "logistic" else Unscaled()
         if has_start:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import validate_data
 from ._all_or_nothing import all_or_nothing
 from ._base import BaseExemplarDensity
 from ._plan import held_out_rows
-from ._rows import input_dtypes, is_stored, rows_to_start_from
+from ._rows import check_weights, input_dtypes, is_stored, rows_to_start_from
 from ._scaling import mean_log_jacobian
 from .engine.devices import choose_device
 from .engine.early_stopping import Stopping, fit
@@ -113,10 +113,13 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
                 ensure_min_samples=2,
                 reset=not goes_on,
             )
-            weights = self._check_weights(sample_weight, X)
+            weights = check_weights(sample_weight, X)
             n_rows, kept = len(X), np.flatnonzero(weights > NEGLIGIBLE_WEIGHT * weights.max())
             if len(kept) < 2:
-                raise ValueError("sample_weight must be positive for at least two rows, got one.")
+                raise ValueError(
+                    f"sample_weight must be positive, and above {NEGLIGIBLE_WEIGHT} of the "
+                    "largest, for at least two rows; it is for one."
+                )
             if len(kept) < n_rows:
                 X, weights = X[kept], weights[kept]
             # One draw from the random state: a RandomState used in two fits gives two fits.
@@ -223,7 +226,8 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
                 groups=data.groups[chosen].unique(return_inverse=True)[1],
                 patience=self.n_iter_no_change,
                 tolerance=self.tol,
-                seed=generator.initial_seed(),
+                # Not the noise of scores, by which what was chosen would score too well.
+                seed=generator.initial_seed() + 1,
             )
             data = data.select(torch.tensor(~held_out, device=device))
         # With too few rows to hold some out, no gain over a density estimate could be shown.
@@ -235,7 +239,8 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
             leave_one_out=self.leave_one_out,
             **settings,
         )
-        # What brings the bounds to the units of X: its mean over the rows that they are means of.
+        # What brings the bounds to the units of X: its mean over the rows that they are means of,
+        # but for rows which an epoch has shown no exemplar other than copies.
         trained = weights if held_out is None else np.where(held_out, 0.0, weights)
         jacobian = held_out_jacobian = mean_log_jacobian(self._scaling, X, trained)
         if stopping is not None:

@@ -7,47 +7,43 @@ from inspect import signature
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.frozen import FrozenEstimator
 
 
 def check_classifier(estimator) -> None:
     """Raise a ValueError if it is none, or holds out rows whose partners it is trained on."""
     if not is_classifier(estimator):
         raise ValueError(f"estimator must be a classifier, got {estimator!r}.")
-    parameters = dict(classifier_parameters(estimator))
+    parameters = dict(stopping_parameters(estimator))
     for name, value in parameters.items():
         own_name = name.rpartition("__")[2]
-        stops_by_flag = own_name == "early_stopping" and isinstance(value, (bool, np.bool_))
-        stops_by_flag = stops_by_flag and bool(value)
-        # Where there is no such flag beside it, the number is the switch.
+        # Where there is no flag beside it, the number is the switch.
         flag = name.removesuffix(own_name) + "early_stopping"
-        is_switch = own_name == "n_iter_no_change" and flag not in parameters
-        harmless = False if stops_by_flag else None
-        if stops_by_flag or (is_switch and value is not None):
+        if name == flag:
+            is_on, harmless = isinstance(value, (bool, np.bool_)) and value, False
+        else:
+            is_on, harmless = flag not in parameters and value is not None, None
+        if is_on:
             raise ValueError(
                 f"{type(estimator).__name__} has {name}={value!r}: it would stop by rows whose "
                 f"synthetic partners it is trained on. Use {own_name}={harmless}."
             )
 
 
-def classifier_parameters(estimator) -> Iterator[tuple[str, object]]:
-    """Names and values of its parameters and its parts', but for those of parts that are no
-    classifiers, such as a density, which may hold rows out, or that are frozen.
-    """
+def stopping_parameters(estimator) -> Iterator[tuple[str, object]]:
+    """Names and values of what makes it, or a classifier in it, hold rows out."""
     parameters = estimator.get_params()
     for name, value in parameters.items():
-        parts = name.split("__")[:-1]
-        owners = [estimator]
-        owners += [parameters.get("__".join(parts[: n + 1])) for n in range(len(parts))]
-        is_frozen = any(isinstance(owner, FrozenEstimator) for owner in owners)
-        if is_classifier(owners[-1]) and not is_frozen:
+        part, _, own_name = name.rpartition("__")
+        if own_name not in ("early_stopping", "n_iter_no_change"):
+            continue
+        if is_classifier(parameters.get(part, estimator)):  # a density may hold rows out
             yield name, value
 
 
 def without_holding_out(estimator):
     """``estimator`` with early stopping switched off where it was left to the classifier."""
-    for name, value in classifier_parameters(estimator):
-        if name.rpartition("__")[2] == "early_stopping" and isinstance(value, str):
+    for name, value in stopping_parameters(estimator):
+        if isinstance(value, str):
             estimator.set_params(**{name: False})
     return estimator
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
@@ -13,12 +12,25 @@ def check_labels_are_there(y) -> None:
 
     Scikit-learn's own checks find that of numbers only; sorting strings and None fails obscurely.
     """
-    labels = np.asarray(y)
-    if y is None or labels.dtype != object:  # without any, scikit-learn has the words
+    if y is None:  # scikit-learn has the words
         return
-    for row, label in enumerate(labels.ravel()):
-        if label is None or is_scalar_nan(label) or is_pandas_na(label):
-            raise ValueError(f"Input y contains {label!r} in row {row}; every row needs a class.")
+    # numpy would make strings of the missing ones in a list.
+    labels = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
+    if labels.dtype != object or labels.ndim == 0:
+        return
+    for row, values in enumerate(labels.reshape(len(labels), -1)):
+        for label in values:
+            if is_missing(label):
+                raise ValueError(f"Input y contains {label!r} in row {row}: it needs a class.")
+
+
+def is_missing(label) -> bool:
+    try:
+        return label is None or bool(label != label)
+    except TypeError:  # pandas' NA does not even say whether it is itself
+        return True
+    except ValueError:  # a row of y, where rows differ in length
+        return False
 
 
 def check_labels(y, warn: bool = False) -> np.ndarray:

@@ -19,12 +19,7 @@ def check_table(estimator, X, reset: bool):
     """X as it came if a DataFrame, else as an array of numbers; its width and names checked."""
     if not is_frame(X):
         X = validate_data(estimator, X, dtype="numeric", reset=reset)
-        if X.dtype.kind == "O":  # of polars, whose columns of strings become objects
-            raise ValueError(
-                "X has a column that holds no numbers. Tables other than pandas' become arrays of "
-                "numbers: encode the column, or pass a pandas DataFrame."
-            )
-        return X
+        return as_numbers(X) if X.dtype.kind == "O" else X
     validate_data(estimator, X, skip_check_array=True, reset=reset)
     if len(X) == 0:
         raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}).")
@@ -113,15 +108,35 @@ class NumberColumns(NamedTuple):
         return X
 
 
+def as_numbers(X: np.ndarray) -> np.ndarray:
+    """Objects that scikit-learn left as such: of polars, or a list with None, or large integers.
+
+    Raises
+    ------
+    ValueError
+        If they are no numbers, or some are missing.
+    """
+    try:
+        X = X.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"X holds what is no number: {error}. Tables other than pandas' become arrays of "
+            "numbers: encode such columns, or pass a pandas DataFrame."
+        ) from error
+    return check_array(X, input_name="X")
+
+
 def check_no_number_is_hidden(X) -> None:
     """Raise a ValueError if a column of the DataFrame X holds numbers that would be overlooked."""
     for position, (name, dtype) in enumerate(X.dtypes.items()):
         if dtype.kind == "c":
             raise ValueError(f"Complex data not supported: X has it in column {name!r}.")
-        if dtype != np.dtype(object):
+        if dtype.kind != "O" or hasattr(dtype, "categories"):
             continue
-        values = X.iloc[:, position]
-        if all(isinstance(value, Number) and not isinstance(value, bool) for value in values):
+        values = X.iloc[:, position].dropna()
+        if len(values) and all(
+            isinstance(value, Number) and not isinstance(value, bool) for value in values
+        ):
             raise ValueError(
                 f"Column {name!r} of X holds numbers as objects. Convert it, by astype(float), or "
                 "to a category if it is to stay as it is."

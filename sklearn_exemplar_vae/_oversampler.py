@@ -10,11 +10,11 @@ from sklearn.base import _fit_context
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._metadata_requests import RequestMethod
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from ._all_or_nothing import all_or_nothing
-from ._labels import check_labels, check_labels_are_there
+from ._labels import check_labels_are_there
 from ._number_columns import check_table
 from ._redraw import BaseRedraw
 from ._sampling_strategy import STRATEGIES, rows_to_add
@@ -31,9 +31,9 @@ class ExemplarOverSampler(BaseRedraw):
     sampling_strategy : str, float, dict or callable, default="auto"
         Which classes grow, and to what size. "minority", "not minority", "not majority", "all":
         these classes, to the size of the largest; "auto" is "not majority", which adds nothing
-        where all classes are equally large. A float, for two
-        classes: the size of the smaller over that of the larger. A dict: sizes by class. A
-        callable: a function of y that returns such a dict.
+        where all classes are equally large. A float, for two classes: the size of the smaller over
+        that of the larger. A dict: sizes by class. A callable: a function of y that returns such a
+        dict.
     estimator : ExemplarVAE, ExemplarFlow or None, default=None
         The density, cloned and fitted to the rows of all classes. None is ``ExemplarVAE()``; a
         fitted one in `sklearn.frozen.FrozenEstimator` is used as it is.
@@ -94,6 +94,9 @@ class ExemplarOverSampler(BaseRedraw):
         **BaseRedraw._parameter_constraints,
     }
 
+    # What imbalanced-learn's ensembles ask a sampler for.
+    _sampling_type = "over-sampling"
+
     def __init__(
         self,
         sampling_strategy="auto",
@@ -108,9 +111,6 @@ class ExemplarOverSampler(BaseRedraw):
         self.per_class = per_class
         self.noise = noise
         self.random_state = random_state
-
-    # What imbalanced-learn's ensembles ask a sampler for.
-    _sampling_type = "over-sampling"
 
     # Scikit-learn writes it where imbalanced-learn, which makes fit_resample a method that can ask
     # for metadata, was imported before this class.
@@ -203,11 +203,12 @@ def class_labels(y) -> np.ndarray:
     Raises
     ------
     ValueError
-        If y is continuous or has rows of several classes.
+        If y is continuous, lacks labels or has rows of several classes.
     """
     check_labels_are_there(y)
+    check_classification_targets(y)
     if type_of_target(y) != "multilabel-indicator":
-        return check_labels(y)
+        return column_or_1d(y)
     encoded = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
     if np.any(encoded.sum(1) > 1):
         raise ValueError("Multilabel and multioutput targets are not supported.")

@@ -143,8 +143,8 @@ def held_out_rows(
 ) -> np.ndarray | None:
     """Boolean (n,): the rows to hold out, copies of a row together; None if there are too few.
 
-    At least `MIN_VALIDATION_ROWS` without their copies, which tell nothing new, and no more than
-    remain.
+    At least `MIN_VALIDATION_ROWS` that are no copies of each other, which tell nothing new, and no
+    more than remain; of rows with copies so many may be above ``fraction``, up to a half.
     """
     n_rows = len(groups)
     wanted = max(MIN_VALIDATION_ROWS, math.ceil(fraction * n_rows))
@@ -153,8 +153,10 @@ def held_out_rows(
     _, group_of_row, counts = np.unique(groups, return_inverse=True, return_counts=True)
     order = torch.randperm(len(counts), generator=generator).numpy()
     order = order[counts[order] <= wanted]
-    taken = order[counts[order].cumsum() <= wanted]
-    if len(taken) < MIN_VALIDATION_ROWS or len(counts) - len(taken) < 2:
+    n_taken = max(MIN_VALIDATION_ROWS, np.count_nonzero(counts[order].cumsum() <= wanted))
+    taken = order[:n_taken]
+    is_too_much = counts[taken].sum() > max(wanted, n_rows // 2)
+    if len(taken) < MIN_VALIDATION_ROWS or is_too_much or len(counts) - len(taken) < 2:
         return None
     return np.isin(group_of_row, taken)
 

@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, InvalidParameterError, StrOptions
-from sklearn.utils.validation import _check_sample_weight
 
 from ._exemplar_vae import ExemplarVAE
 from ._number_columns import NumberColumns, is_frame
+from ._rows import check_weights
 
 
 def new_seed(random_state: np.random.RandomState) -> int:
@@ -46,7 +46,7 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
         numbers = columns.take(X)
         weights = None
         if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, numbers)
+            weights = check_weights(sample_weight, numbers)
         density = ExemplarVAE() if self.estimator is None else self.estimator
         density = seeded(clone(density), random_state)
         if not self.per_class:
@@ -100,7 +100,7 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
             return density.sample_like(numbers, 1, random_state=seed, noise=noise)[:, 0]
         except ValueError as error:
             name = type(density).__name__
-            raise ValueError(f"estimator={name}(...) cannot redraw rows of X: {error}") from error
+            raise ValueError(f"The density {name}(...) cannot redraw rows of X: {error}") from error
 
 
 def fitted(density, numbers, weights: np.ndarray | None):

@@ -7,6 +7,7 @@ import torch
 from joblib import effective_n_jobs
 from sklearn.utils import gen_batches
 from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_sample_weight
 
 FLOAT_DTYPES = (np.float64, np.float32)
 # Rows that are scaled, moved to the device and back at a time.
@@ -39,6 +40,24 @@ def float_dtype(X: np.ndarray) -> np.dtype:
 
 def torch_dtype(dtype) -> torch.dtype:
     return torch.float32 if dtype == np.float32 else torch.float64
+
+
+def check_weights(sample_weight, X) -> np.ndarray:
+    """Weights (n,), float64.
+
+    Raises
+    ------
+    ValueError
+        If one is negative or all are zero.
+    """
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if np.any(weights < 0):
+        raise ValueError(
+            f"sample_weight must not be negative, got a smallest value of {weights.min()}."
+        )
+    if not np.any(weights > 0):
+        raise ValueError("sample_weight is zero for every row, so there is no exemplar.")
+    return weights
 
 
 def over_rows(function, X: np.ndarray) -> list:

@@ -74,13 +74,8 @@ def column_statistics(X: np.ndarray, weights: np.ndarray, transform=None):
         rows = X[part].astype(float_dtype(X), copy=False)
         if transform is not None:
             rows = transform(rows)
-        scaler.partial_fit(rows, sample_weight=weights[part])
-    overflows = np.flatnonzero(~np.isfinite(scaler.scale_))
-    if len(overflows):
-        raise ValueError(
-            f"The values of column {overflows[0]} of X are so large that their variance overflows; "
-            "scale the column down."
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # see `check_scales_are_finite`
+            scaler.partial_fit(rows, sample_weight=weights[part])
     return scaler.mean_, scaler.scale_
 
 

@@ -158,7 +158,8 @@ def test_a_density_that_cannot_redraw_is_named_and_nothing_is_left_behind(wrap):
     X, y = load_iris(return_X_y=True)
     X, y = X[:120], y[:120]
     frozen = FrozenEstimator(small_vae().fit(X[:, :2]))
-    for density, reason in ((frozen, "has 4 features"), (small_flow(prior="gaussian"), "none")):
+    normal = small_flow(prior="gaussian")
+    for density, reason in ((frozen, "has 4 features"), (normal, "prior='gaussian' has none")):
         estimator = wrap(estimator=density)
         with pytest.raises(ValueError, match=f"cannot redraw rows of X: .*{reason}"):
             (estimator.fit_resample if wrap is ExemplarOverSampler else estimator.fit_transform)(
@@ -263,15 +264,19 @@ def test_bad_tables_leave_nothing_behind(wrap):
     y = np.arange(20) % 2
     words = pd.DataFrame({"word": list("ab") * 10})
     missing = pd.DataFrame({"number": [np.nan, *range(19)]})
-    hidden = pd.DataFrame({"a": np.arange(20.0), "b": np.arange(20.0).astype(object)})
-    bad = [(words, "no column of numbers"), (missing, "NaN"), (hidden, "'b'.*numbers as objects")]
-    bad.append(
+    some = [None, *range(19)]
+    hidden = pd.DataFrame({"a": np.arange(20.0), "b": pd.Series(some, dtype=object)})
+    bad = [
+        (words, "no column of numbers"),
+        (missing, "NaN"),
+        (hidden, "Column 'b' of X holds numbers as objects"),
+        (hidden.assign(b=1j), "Complex data not supported: X has it in column 'b'"),
+        ([[number, 1.0] for number in some], "Input X contains NaN"),
         (
-            pl.DataFrame({"word": ["a", "b"] * 10, "number": range(20)}),
-            "column that holds no numbers",
-        )
-    )
-    bad.append((hidden.assign(b=1j), "Complex data not supported: X has it in column 'b'"))
+            pl.DataFrame({"word": list(words["word"]), "n": range(20)}),
+            "holds what is no number: could",
+        ),
+    ]
     for X, reason in bad:
         estimator = wrap(estimator=small_vae())
         with pytest.raises(ValueError, match=reason):
@@ -283,14 +288,15 @@ def test_bad_tables_leave_nothing_behind(wrap):
 @pytest.mark.parametrize("wrap", [ExemplarAugmenter, ExemplarOverSampler, AugmentedClassifier])
 def test_every_row_needs_a_class(wrap, missing):
     X, _ = whole_rows(40)
-    y = np.array(["a", "b"] * 20, dtype=object)
+    y = ["a", "b"] * 20
     y[3] = missing
     if wrap is AugmentedClassifier:
         estimator = wrap(LogisticRegression(), ExemplarAugmenter(Shifted()))
     else:
         estimator = wrap(estimator=Shifted(), per_class=True)
-    with pytest.raises(ValueError, match=f"Input y contains {missing!r} in row 3"):
-        estimator.fit(X, y)
+    for labels in (y, np.array(y, dtype=object), pd.Series(y)):
+        with pytest.raises(ValueError, match="Input y contains .* in row 3"):
+            estimator.fit(X, labels)
 
 
 # ------------------------------------------------------------------ leaks

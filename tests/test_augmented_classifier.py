@@ -14,6 +14,8 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
 )
 from sklearn.frozen import FrozenEstimator
+from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.model_selection import cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
@@ -127,10 +129,20 @@ def test_rows_of_a_classifier_without_weights_are_drawn_by_their_weights():
     rows = model.estimator_._fit_X
     is_real = (rows == np.floor(rows)).all(1)
     assert (is_real.sum(), (~is_real).sum()) == (60, 90)
-    drawn = np.floor(rows[:, 0]) // 3
-    assert drawn.min() == 3
-    # 81 of the weight of 111; five standard errors.
-    assert abs((drawn < 30).mean() - 81 / 111) < 5 * (81 / 111 * 30 / 111 / 150) ** 0.5
+    numbers = np.bincount(np.floor(rows[is_real, 0]).astype(int) // 3, minlength=60)
+    expected = 60 * weights / weights.sum()
+    assert (abs(numbers - expected) < 1).all()  # rounded up or down
+    partners = np.bincount(np.floor(rows[~is_real, 0]).astype(int) // 3, minlength=60)
+    assert partners[:3].sum() == 0 and abs(partners[3:30].sum() - 90 * 81 / 111) < 15
+
+
+def test_equal_weights_are_no_weights():
+    X, y = whole_rows()
+    model = AugmentedClassifier(
+        KNeighborsClassifier(1), ExemplarAugmenter(Shifted()), random_state=0
+    )
+    expected = clone(model).fit(X, y).estimator_._fit_X
+    np.testing.assert_array_equal(model.fit(X, y, 2 * np.ones(60)).estimator_._fit_X, expected)
 
 
 def test_in_a_bagging_of_classifiers_without_weights():
@@ -150,7 +162,6 @@ def test_classes_are_those_of_the_classifier():
 
 def test_no_rows_are_held_out_where_it_is_left_to_the_classifier():
     X, y = whole_rows(2000)
-    frozen = FrozenEstimator(HistGradientBoostingClassifier(max_iter=1).fit(X, y))
     boosting = HistGradientBoostingClassifier(max_iter=2)
     for classifier in (boosting, make_pipeline(StandardScaler(), boosting)):
         model = AugmentedClassifier(classifier, ExemplarAugmenter(Shifted()), random_state=0)
@@ -158,8 +169,22 @@ def test_no_rows_are_held_out_where_it_is_left_to_the_classifier():
         fitted = model.estimator_[-1] if classifier is not boosting else model.estimator_
         assert fitted.early_stopping is False and not fitted.do_early_stopping_
     assert boosting.early_stopping == "auto"
-    AugmentedClassifier(frozen, ExemplarAugmenter(Shifted())).fit(X, y)
-    assert frozen.estimator.early_stopping == "auto"
+
+
+def test_a_classifier_s_parts_need_not_be_estimators():
+    X, y = load_iris(return_X_y=True)
+    process = GaussianProcessClassifier(1.0 * RBF(), optimizer=None)
+    model = AugmentedClassifier(process, ExemplarAugmenter(small_vae()), n_passes=1, random_state=0)
+    assert model.fit(X, y).score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("weights, reason", [(-np.ones(60), "negative"), (np.zeros(60), "zero")])
+@pytest.mark.parametrize("classifier", [KNeighborsClassifier(), LogisticRegression()])
+def test_impossible_weights(classifier, weights, reason):
+    X, y = whole_rows()
+    augmenter = ExemplarAugmenter(FrozenEstimator(Shifted().fit(X)))
+    with pytest.raises(ValueError, match=f"(?i)sample.weight.*{reason}"):
+        AugmentedClassifier(classifier, augmenter).fit(X, y, weights)
 
 
 @pytest.mark.parametrize("classifier", [LogisticRegression(), SGDClassifier(), GaussianNB()])
@@ -217,7 +242,7 @@ def test_metadata_is_routed_to_the_classifier():
     [
         (LinearRegression(), r"estimator must be a classifier, got LinearRegression\(\)"),
         (SGDClassifier(early_stopping=True), "SGDClassifier has early_stopping=True"),
-        (SGDClassifier(early_stopping=np.True_), "SGDClassifier has early_stopping=np.True_"),
+        (SGDClassifier(early_stopping=np.True_), "SGDClassifier has early_stopping="),
         (HistGradientBoostingClassifier(early_stopping=True), "has early_stopping=True"),
         (
             make_pipeline(StandardScaler(), MLPClassifier(early_stopping=True)),

@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 from _models import correlated, small_flow, small_vae
 from scipy import sparse
@@ -214,5 +215,7 @@ def test_rows_beyond_double_precision_s_squares_are_unlikely(make, rtol):
 def test_columns_whose_variance_overflows_are_named(make):
     X = correlated(100, 3)
     X[5, 1] = 1e300
-    with pytest.raises(ValueError, match="column 1 of X are so large"):
+    with pytest.raises(ValueError, match="X is so large in column 1 that"):
         make().fit(X)
+    with pytest.raises(ValueError, match="X is so large in column 'b' that"):
+        make().fit(pd.DataFrame(X, columns=["a", "b", "c"]))

@@ -60,8 +60,7 @@ def test_bounds_beat_none_where_rows_pile_up_at_one():
 def test_bounds_by_name_position_and_list_are_the_same():
     frame = pd.DataFrame(positive(), columns=["a", "b"])
     by_list = small_flow(bounds=BOUNDS).fit(frame).score_samples(frame)
-    by_frame = pd.DataFrame([[0, np.inf], [0, 1]], columns=["low", "high"])
-    for bounds in ({"a": (0, None), "b": [0, 1]}, {1: (0, 1), 0: (0, np.inf)}, by_frame):
+    for bounds in ({"a": (0, None), "b": [0, 1]}, {1: (0, 1), 0: (0, np.inf)}):
         scores = small_flow(bounds=bounds).fit(frame).score_samples(frame)
         np.testing.assert_array_equal(scores, by_list)
 
@@ -89,6 +88,7 @@ def test_means_of_curves_are_in_the_units_of_x():
         ({0: (0, 1), -1: (0, 1)}, "position from 0 to 1, got -1"),
         (np.array(3.0), "bounds"),
         ({0: (1, None)}, r"strictly inside its bounds \(1, inf\) in column 0"),
+        (pd.DataFrame({"low": [0, 0], "high": [9, 1]}), "or a dict, got a DataFrame"),
         ("positive", "bounds"),
         (3, "bounds"),
     ],
@@ -188,7 +188,7 @@ def test_equal_columns_of_integers_are_no_error():
 
 def test_one_weight_alone_is_named():
     for make in (small_flow, small_vae):
-        with pytest.raises(ValueError, match="sample_weight must be positive for at least two"):
+        with pytest.raises(ValueError, match="sample_weight must be positive.*for at least two"):
             make().fit(positive(), sample_weight=np.eye(400)[0])
 
 

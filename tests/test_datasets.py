@@ -45,7 +45,8 @@ def test_idx_files(tmp_path, few_rows, below):
 
 
 def test_a_folder_may_be_named_from_home(tmp_path, few_rows, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
     write_idx(tmp_path)
     assert datasets.load_mnist("~").X_test.shape == datasets.load_mnist(tmp_path).X_test.shape
 

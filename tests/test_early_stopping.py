@@ -13,6 +13,7 @@ from sklearn.neighbors import KernelDensity
 
 from sklearn_exemplar_vae._plan import held_out_rows
 from sklearn_exemplar_vae.engine import early_stopping
+from sklearn_exemplar_vae.engine.importance import importance_noise
 from sklearn_exemplar_vae.engine.training import (
     Epoch,
     train,
@@ -36,8 +37,10 @@ def test_no_copy_of_a_training_row_is_held_out():
 
 def test_copies_are_one_row_to_hold_out():
     """Ten copies of a row tell no more than the row."""
-    groups = np.repeat(np.arange(10), 10)
-    assert held_out_rows(groups, 0.1, torch.Generator().manual_seed(0)) is None
+    few, more = (np.repeat(np.arange(n_rows), 10) for n_rows in (10, 50))
+    assert held_out_rows(few, 0.1, torch.Generator()) is None
+    out = held_out_rows(more, 0.1, torch.Generator())
+    assert len(np.unique(more[out])) == 10 and out.sum() == 100
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,20 @@ def test_a_gain_that_all_rows_share_is_as_sure_as_its_repeats():
         assert early_stopping.is_sure(repeats.expand(5, 500), weights, groups) == expected
         found.append(expected)
     assert 20 < sum(found) < 180
+
+
+def test_scores_have_other_noise_than_what_chose_the_model(monkeypatch):
+    """The luckiest of many epochs owes some of its luck to the noise it was chosen by."""
+    seeds = []
+
+    def spy(n_samples, n_noise, seed):
+        seeds.append(seed)
+        return importance_noise(n_samples, n_noise, seed)
+
+    monkeypatch.setattr(early_stopping, "importance_noise", spy)
+    model = small_vae(max_iter=30, n_iter_no_change=30).fit(two_moons(300))
+    assert len(set(seeds)) == 1 + early_stopping.JUDGING_REPEATS
+    assert model._score_seed not in seeds
 
 
 def test_start_is_kept_unless_training_surely_improves():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from _models import correlated, small_flow, small_vae, two_moons
+from _models import correlated, folds_of, small_flow, small_vae, two_moons
 from scipy.stats import multivariate_normal
 from sklearn.neighbors import KernelDensity
 from test_oracles import kernel_density_scores
@@ -140,13 +140,6 @@ def test_sums_over_cells_are_within_their_tolerance(prior):
     for rtol in (0.3, 0.01, 1e-6):
         scores = model.set_params(rtol=rtol).score_samples(X[:200])
         assert (scores < exact + 1e-9).all() and (scores > exact + np.log1p(-rtol) - 1e-6).all()
-
-
-def folds_of(n_rows=150, n_columns=3):
-    rows = torch.from_numpy(correlated(n_rows, n_columns))
-    rows = (rows - rows.mean(0)) / rows.std(0)
-    weights, groups = torch.ones(n_rows, dtype=torch.float64), torch.arange(n_rows)
-    return rows, weights, groups, torch.Generator().manual_seed(0)
 
 
 @pytest.mark.parametrize("n_copies", [3, 30])

@@ -5,9 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from _models import correlated, small_flow, small_vae, torch_model, two_moons
+from _models import correlated, folds_of, small_flow, small_vae, torch_model, two_moons
 from sklearn.neighbors import KernelDensity
-from test_flow import folds_of
 
 from sklearn_exemplar_vae._plan import held_out_rows
 from sklearn_exemplar_vae.engine import flow_start, kde_start, training
@@ -25,7 +24,7 @@ def standardised(X, weights=None):
     return (X - mean) / scale, np.log(scale).sum()
 
 
-def kernel_density_scores(rows, queries, bandwidth, weights=None):
+def scores_by_kernel_density(rows, queries, bandwidth, weights=None):
     estimate = KernelDensity(bandwidth=bandwidth, leaf_size=len(rows))
     return estimate.fit(rows, sample_weight=weights).score_samples(queries)
 
@@ -59,7 +58,7 @@ def test_loss_of_a_model_that_does_not_move_is_the_left_out_kernel_density():
     scores = []
     for row in rows:
         others = (rows != row).any(1)
-        left_out = kernel_density_scores(rows[others], row[None], 0.5, weights[others])
+        left_out = scores_by_kernel_density(rows[others], row[None], 0.5, weights[others])
         scores.append(left_out[0] - log_scale)
     assert model.loss_curve_[0] == pytest.approx(-np.average(scores, weights=weights), abs=1e-4)
 
@@ -80,7 +79,7 @@ def test_rows_that_have_no_exemplar_do_not_count_as_zero(monkeypatch):
     ).fit(X)
     rows, log_scale = standardised(X)
     scores = [
-        kernel_density_scores(rows[[other]], rows[[one]], 0.5)[0] - log_scale
+        scores_by_kernel_density(rows[[other]], rows[[one]], 0.5)[0] - log_scale
         for pair in seen
         for one, other in (pair, pair[::-1])
         if (rows[one] != rows[other]).any()
@@ -95,7 +94,7 @@ def test_held_out_score_is_kernel_density_of_the_other_rows(make):
     model = make(bandwidth=0.5, max_iter=0).fit(X, sample_weight=weights)
     out = held_out_rows(np.arange(120), 0.1, torch.Generator().manual_seed(model._split_seed))
     rows, log_scale = standardised(X, weights)
-    scores = kernel_density_scores(rows[~out], rows[out], 0.5, weights[~out]) - log_scale
+    scores = scores_by_kernel_density(rows[~out], rows[out], 0.5, weights[~out]) - log_scale
     expected = np.average(scores, weights=weights[out])
     assert model.best_validation_score_ == pytest.approx(expected, abs=1e-4)
 
@@ -191,5 +190,5 @@ def test_extended_weights_are_those_of_a_kernel_density(make):
     half = make(bandwidth=0.5, max_iter=0).fit(X[:60], sample_weight=weights[:60])
     half.extend_exemplars(X[60:], sample_weight=weights[60:])
     rows, log_scale = (X - X[:60].mean(0)) / X[:60].std(0), np.log(X[:60].std(0)).sum()
-    expected = kernel_density_scores(rows, rows, 0.5, weights) - log_scale
+    expected = scores_by_kernel_density(rows, rows, 0.5, weights) - log_scale
     np.testing.assert_allclose(half.score_samples(X), expected, atol=1e-4)

@@ -173,14 +173,15 @@ def surely_better(model, floor, data: TrainingRows, stopping: Stopping) -> bool:
     Of two exact densities one comparison is enough.
     """
     n_repeats = JUDGING_REPEATS if model.n_noise or floor.n_noise else 1
-    seeds = range(stopping.seed + 1, stopping.seed + 1 + n_repeats)
-    scores = [
-        torch.stack(
-            [held_out_scores(each, exemplars, stopping, JUDGING_SAMPLES, seed) for seed in seeds]
+
+    def scores(model) -> torch.Tensor:
+        exemplars = exemplars_of(model, data)
+        seeds = range(stopping.seed + 1, stopping.seed + 1 + n_repeats)
+        return torch.stack(
+            [held_out_scores(model, exemplars, stopping, JUDGING_SAMPLES, seed) for seed in seeds]
         )
-        for each, exemplars in ((each, exemplars_of(each, data)) for each in (model, floor))
-    ]
-    return is_sure(scores[0] - scores[1], stopping.weights, stopping.groups)
+
+    return is_sure(scores(model) - scores(floor), stopping.weights, stopping.groups)
 
 
 def is_sure(gains: torch.Tensor, weights: torch.Tensor, groups: torch.Tensor) -> bool:

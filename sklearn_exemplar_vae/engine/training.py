@@ -116,6 +116,7 @@ def train(
             total += trainer.step(batch, exemplars, kl_weight, rate, growth, n_samples)
         trainer.workers.add([total])
         bound, weight = total.tolist()
+        # Without weight all rows were copies of one, and nothing was learned.
         yield Epoch(number, bound / weight if weight > 0 else 0.0, trainer.averaged)
 
 
