@@ -21,7 +21,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from _machine import describe, markdown_table
+from _machine import describe, file_to_write, markdown_table
 from _rivals import fit_exemplar_vae, fit_gaussian_mixture, fit_kernel_density
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with MNIST; without, bundled digits")
     parser.add_argument("--rows", type=int, default=5000, help="rows of MNIST to use")
     parser.add_argument("--levels", type=int, choices=(16, 256), default=16, help="of MNIST's grey")
-    parser.add_argument("--picture", type=Path, default=Path("demo.png"))
+    parser.add_argument("--picture", type=file_to_write, default=Path("demo.png"))
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     X_train, X_test, y_train, y_test = load(arguments.data, arguments.rows, arguments.levels)

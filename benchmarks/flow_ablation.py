@@ -42,7 +42,8 @@ def run(name: str, folder: Path | None, split: int, variant: str) -> tuple[float
     rows, _ = prepare(name, folder, NOISE, split)
     train, test = train_test_split(rows, test_size=0.2, random_state=split)
     model = ExemplarFlow(random_state=split, **VARIANTS[variant]).fit(train)
-    return model.score_samples(test).mean(), int(np.argmax(model.validation_scores_))
+    epoch = model.validation_scores_.index(model.best_validation_score_)
+    return model.score_samples(test).mean(), epoch
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from _machine import describe, markdown_table
+from _machine import describe, file_to_write, markdown_table
 from _tables import prepare
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
@@ -97,7 +97,7 @@ def draw(curves: dict, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with uci/*.txt.gz")
-    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--picture", type=file_to_write)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe())

@@ -13,10 +13,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from _machine import describe
+from _machine import describe, file_to_write
 from representation import LOADERS, fit
 
 from sklearn_exemplar_vae import ExemplarVAE
+from sklearn_exemplar_vae.engine.model import PRIORS
 
 SIDE, N = 28, 10  # pixels of an image; images of a panel's row and column
 
@@ -47,8 +48,8 @@ def main() -> None:
     parser.add_argument("--dataset", choices=LOADERS, default="mnist")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--prior", default="exemplar")
-    parser.add_argument("--picture", type=Path, default=Path("pictures.png"))
+    parser.add_argument("--prior", choices=PRIORS, default="exemplar")
+    parser.add_argument("--picture", type=file_to_write, default=Path("pictures.png"))
     arguments = parser.parse_args()
 
     import matplotlib

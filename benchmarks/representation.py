@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _machine import describe, markdown_table
+from _machine import describe, file_to_write, markdown_table
 from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--picture", type=file_to_write)
     arguments = parser.parse_args()
     images = LOADERS[arguments.dataset](arguments.data)
     parts = ("train", "valid", "test")

@@ -6,7 +6,8 @@
 Simulated rows of 64 columns around 100 places, 40 codes, a network of two gated layers of 300
 units, 500 rows a step. In-batch exemplars are the 499 other rows of the step, drawn at random or
 put together from neighbourhoods; retrieved ones each row's ten nearest of half of all rows; the
-exact prior encodes all rows at every step. Milliseconds a step are medians over `--steps` steps;
+exact prior encodes all rows at every step. Milliseconds a step are medians over `--steps` steps (of
+the exact prior three);
 every figure comes from a process of its own, whose peak memory stands beside, and the kinds take
 turns, `--rounds` times. What is done once before an epoch (codes of all rows, neighbourhoods,
 retrieval) is shared out over its steps, and stands apart as well.
@@ -23,7 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from _machine import describe, markdown_table, peak_memory
+from _machine import describe, file_to_write, markdown_table, peak_memory
 
 from sklearn_exemplar_vae.engine.batches import RandomExemplars
 from sklearn_exemplar_vae.engine.candidates import Candidates
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("--exact-up-to", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--picture", type=file_to_write)
     arguments = parser.parse_args()
     results, steps = {}, {}
     for _ in range(arguments.rounds):

@@ -41,7 +41,7 @@ from sklearn.neighbors import KernelDensity
 from sklearn_exemplar_vae import ExemplarVAE
 from sklearn_exemplar_vae.datasets import load_mnist
 from sklearn_exemplar_vae.engine.importance import importance_noise
-from sklearn_exemplar_vae.engine.priors import PosteriorProposal, log_mixture_density
+from sklearn_exemplar_vae.engine.priors import log_mixture_density
 
 N_SAMPLES = 100
 BANDWIDTHS = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0)  # of 784 columns, standardised
@@ -55,29 +55,27 @@ def plain_scores(model: ExemplarVAE, rows: np.ndarray, from_posterior: bool) -> 
 
     The samples are those of `score_samples`, or of q(z | x).
     """
-    engine, exemplars = model._model, model._exemplars
-    exemplars = exemplars._replace(codes=exemplars.codes.float())
+    engine = model._model
+    exemplars = type(model._exemplars)(*(tensor.float() for tensor in model._exemplars))
     prior, log_bandwidth = engine.prior, engine.prior.log_bandwidth
     noise = importance_noise(N_SAMPLES, model.n_components_, model._score_seed)
     scores = []
     for row in torch.from_numpy(rows).float():
         mean, log_variance = engine.network.encode(row[None])
         if from_posterior:
-            proposal = PosteriorProposal(mean, log_variance, prior, exemplars)
-        else:
-            proposal = prior.proposal(mean, log_variance, exemplars)
-        codes = proposal.draw(noise.normals.float(), noise.uniforms)[0]
-        log_prior = log_mixture_density(codes, exemplars, log_bandwidth)
-        if from_posterior:
-            log_proposal = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
-            log_proposal = log_proposal.log_prob(codes).sum(1)
+            posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+            codes = mean + posterior.stddev * noise.normals.float()
+            log_proposal = posterior.log_prob(codes).sum(1)
         else:  # a mixture of normals between the row's code and each exemplar's
+            proposal = prior.proposal(mean, log_variance, exemplars)
+            codes = proposal.draw(noise.normals.float(), noise.uniforms)[0]
             scale = proposal.variance.sqrt()
             centres = exemplars.codes + proposal.shrinkage * (mean - exemplars.codes)
             overlaps = proposal._log_overlap(slice(None), exemplars)[0]
             scaled = exemplars._replace(codes=centres / scale, log_weights=overlaps)
             log_proposal = log_mixture_density(codes / scale, scaled, torch.zeros(()))
             log_proposal = log_proposal - scale.log().sum()
+        log_prior = log_mixture_density(codes, exemplars, log_bandwidth)
         log_likelihood = engine.likelihood.log_prob(engine.network.decode(codes), row)
         log_weights = log_likelihood + log_prior - log_proposal
         scores.append(torch.logsumexp(log_weights, 0) - np.log(N_SAMPLES))

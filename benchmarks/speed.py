@@ -73,7 +73,8 @@ def time_imports(n_rounds: int) -> list[list[str]]:
     taken = {name: [] for name in IMPORTS}
     for _ in range(n_rounds):
         for name, code in IMPORTS.items():
-            taken[name].append(seconds(subprocess.run, [sys.executable, "-c", code])[0])
+            command = [sys.executable, "-c", code]
+            taken[name].append(seconds(subprocess.check_call, command)[0])
     pairs = zip(taken["sklearn_exemplar_vae"], taken["torch and scikit-learn"], strict=True)
     extra = statistics.median(ours - base for ours, base in pairs)
     rows = [[name, f"{statistics.median(times):.2f}"] for name, times in taken.items()]

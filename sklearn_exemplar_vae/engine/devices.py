@@ -50,6 +50,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     old or too new to answer counts as a no.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        # Torch would count cards that emulate it.
+        return torch.cuda.get_device_properties(device).major >= 8
     questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, question, bool)() for question in questions)

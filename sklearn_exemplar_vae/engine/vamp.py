@@ -26,6 +26,7 @@ class VampPrior(nn.Module):
     """p(z) = 1/K sum_k q(z | u_k), the pseudo-inputs u_k being parameters.
 
     What the exemplar prior takes from the data this one has to learn, and K of them is all it has.
+    Bounds are kept by a sigmoid; Tomczak and Welling (2018) cut values off, which ends a gradient.
 
     Parameters
     ----------

@@ -43,6 +43,8 @@ class GatedConvolution(nn.Module):
 class ConvolutionalNetwork(TwoLevelNetwork):
     """The paper's ConvHVAE for images of any size that can be halved twice.
 
+    The output has a bias for every pixel, which starts at the columns' means, and not one for all.
+
     Parameters
     ----------
     n_features, n_components : int

@@ -1,0 +1,99 @@
+"""What the benchmarks' scripts promise besides their figures."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _models import small_vae
+
+SCRIPTS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+def test_plain_sums_are_the_scores(scripts):
+    """The rival of `score_samples` in speed takes every term of every sum, and gives the same."""
+    from scoring import N_SAMPLES, plain_scores
+
+    X = (np.random.default_rng(0).random((60, 9)) < 0.5).astype(float)
+    model = small_vae(n_importance_samples=N_SAMPLES, device="cpu").fit(X)
+    expected = model.score_samples(X)
+    np.testing.assert_allclose(plain_scores(model, X, False), expected, atol=1e-3)
+    # By other samples of the same integral.
+    np.testing.assert_allclose(plain_scores(model, X, True), expected, atol=0.5)
+
+
+class Inline:
+    """A pool of processes that is none."""
+
+    def __init__(self, *arguments, **options):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def submit(self, function, *arguments):
+        self.result = lambda: function(*arguments)
+        return self
+
+
+def test_a_stopped_table_goes_on_and_grows(scripts, monkeypatch, tmp_path, capsys):
+    import density
+
+    ran = []
+
+    def stub(cell, arguments):
+        if len(ran) == 1:  # stopped in the second cell
+            ran.append("stopped")
+            raise KeyboardInterrupt
+        ran.append(cell)
+        return {
+            "cell": cell,
+            "settings": density.settings(arguments),
+            "machine": "this machine",
+            "training seconds": 1.0,
+            "epochs": 2,
+            "curve": [(0.5, -100.0), (1.0, -90.0)],
+            "training rows": 50_000,
+            "validation ELBO": -90.0,
+            "peak memory": 1.0,
+            "validation log-likelihood": -89.0,
+            "test log-likelihood": -88.0,
+            "standard error": 0.1,
+            "scoring seconds": 1.0,
+            "test rows": 1000,
+            "samples": 10,
+        }
+
+    monkeypatch.setattr(density, "run", stub)
+    monkeypatch.setattr(density, "ProcessPoolExecutor", Inline)
+    path = tmp_path / "results.json"
+    command = ["density.py", "mnist", "--seconds", "1", "--device", "cpu", "--results", str(path)]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(KeyboardInterrupt):
+        density.main()
+    assert len(json.loads(path.read_text())) == 1
+    density.main()  # the second cell alone
+    assert [cell.plan for cell in ran if cell != "stopped"] == ["exemplar", "gaussian"]
+    printed = capsys.readouterr().out
+    assert "| -82.09 |" in printed and "| -84.45 |" in printed  # the paper's, beside
+    monkeypatch.setattr(sys, "argv", [*command, "--learning-rate", "1e-3"])
+    density.main()  # other settings are other cells
+    assert len(json.loads(path.read_text())) == 4
+
+
+def test_a_target_is_passed_between_the_points_of_a_curve(scripts):
+    from density import time_to
+
+    curve = [(10, -100.0), (20, -90.0), (30, -80.0)]
+    assert time_to(-95.0, curve) == "15"
+    assert time_to(-110.0, curve) == "at most 10"
+    assert time_to(-70.0, curve) == ""
