@@ -13,10 +13,9 @@ For each of `--seconds`, `--architectures`, `--plans` and `--seeds`: as many epo
 seconds (some are timed beforehand, which also compiles pynndescent), the single-sample validation
 ELBO over all exemplars along the way, with the clock stopped and the bandwidth refitted as the
 estimator does, when it passed `--target`, the peak memory of a process of its own that loads the
-images, trains and evaluates that ELBO, and at the end ELBO and test log-likelihood of what was the
-best model along the way on 500 validation rows, beside the paper's and estimated as there:
-importance weighted, by draws of q(z | x), but with each row's 2000 nearest exemplars, which can
-only lower it.
+images, trains and evaluates that ELBO. What was the best model along the way on 500 validation rows
+is tested: its test log-likelihood stands beside the paper's and is estimated as there, importance
+weighted, by draws of q(z | x), but with each row's 2000 nearest exemplars, which can only lower it.
 What chose the model stands beside, a rough log-likelihood of 16 samples: choose settings by it.
 `--bound-samples` is `ExemplarVAE`'s `n_bound_samples`. What is done is written into `--results`, a
 JSON file, and is not done again with the same settings: a table grows over many runs.
@@ -68,8 +67,8 @@ PAPER = {
     ("omniglot", "hierarchical"): {"gaussian": -104.92, "vamp": -103.30, "exemplar": -102.25},
     ("omniglot", "conv"): {"gaussian": -98.12, "vamp": -97.30, "exemplar": -96.38},
 }
-# Of its 24345 images of Omniglot, which is what chardata.mat has; of a smaller set a tenth is held
-# out, and the paper's figures do not belong to it.
+# Training images of Omniglot in chardata.mat, the paper's, and how many of them validate there. Of
+# a smaller set a tenth does, and the paper's figures do not belong to it.
 N_OMNIGLOT, N_OMNIGLOT_VALIDATION = 24_345, 1_345
 N_COMPONENTS, LAYERS = 40, (300, 300)
 IMAGE_SHAPE, N_PSEUDO_INPUTS = (1, 28, 28), 500
@@ -210,12 +209,13 @@ def settings(arguments) -> dict:
         "n_samples",
         "curve_points",
     )
-    device = {"device": str(choose_device(arguments.device))}
-    return {name: getattr(arguments, name) for name in names} | device
+    data = None if arguments.data is None else str(arguments.data.resolve())
+    where = {"device": str(choose_device(arguments.device)), "data": data}
+    return {name: getattr(arguments, name) for name in names} | where
 
 
-def run(cell: Cell, arguments) -> dict:
-    """Train within the budget and evaluate."""
+def run(cell: Cell, arguments) -> dict | None:
+    """Train within the budget and evaluate; None if training diverged before there was a model."""
     prior = PLANS[cell.plan][0]
     images = Images(cell.dataset, arguments.data, choose_device(arguments.device))
     affordable = (1 - RESERVE) * cell.seconds / seconds_per_epoch(cell, images, arguments)
@@ -224,14 +224,14 @@ def run(cell: Cell, arguments) -> dict:
     model = new_model(cell.architecture, prior, images, cell.seed)
     generator = torch.Generator().manual_seed(cell.seed)
     epochs = train(model, images.training, schedule, generator)
-    elapsed, curve, best, best_score, best_elbo = 0.0, [], model, -math.inf, math.nan
+    elapsed, curve, best, best_score, best_elbo = 0.0, [], None, -math.inf, math.nan
     points = np.linspace(0, n_epochs, arguments.curve_points + 1)[1:].round()
     for _ in range(n_epochs):
         start = time.perf_counter()
         epoch = next(epochs)
         elapsed += time.perf_counter() - start
         if not math.isfinite(epoch.bound):
-            print(f"{cell} diverged in epoch {epoch.number}: the best before stands.", flush=True)
+            print(f"{cell} diverged in epoch {epoch.number}", flush=True)
             break
         if epoch.number in points:
             model = copy.deepcopy(epoch.model)
@@ -243,6 +243,8 @@ def run(cell: Cell, arguments) -> dict:
                 best, best_score, best_elbo = model, score, curve[-1][1]
             elbo = f"{curve[-1][1]:.2f} at {elapsed:.0f} s"
             print(f"{cell}, epoch {epoch.number} of {n_epochs}: {elbo}", flush=True)
+    if best is None:
+        return None
     memory = peak_memory()
     rows = torch.randperm(len(images.test), generator=torch.Generator().manual_seed(0))
     rows = images.test[rows[: arguments.test_rows].to(images.test.device)]
@@ -322,7 +324,9 @@ def draw(results: list[dict], path: Path) -> None:
     figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for result in results:
         cell, (seconds, elbo) = Cell(*result["cell"]), zip(*result["curve"], strict=True)
-        label = f"{cell.plan}, {result['epochs']} epochs, seed {cell.seed}"
+        settings = result["settings"]
+        label = f"{cell.plan}, {result['epochs']} epochs, seed {cell.seed}, "
+        label += f"K = {settings['bound_samples']}, rate {settings['learning_rate']:g}"
         if cell.architecture != "mlp":
             label = f"{cell.architecture}: {label}"
         axis.plot(seconds, elbo, marker=".", label=label)
@@ -353,7 +357,7 @@ def main() -> None:
     parser.add_argument("--plans", nargs="+", choices=PLANS, default=["exemplar", "gaussian"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--results", type=file_to_write, help="JSON to go on from, write into")
-    parser.add_argument("--picture", type=file_to_write, help="of all curves in the results")
+    parser.add_argument("--picture", type=file_to_write, help="of the data set's curves")
     parser.add_argument("--target", type=float, default=-90.6)
     parser.add_argument("--curve-points", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=500)
@@ -366,9 +370,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.dataset == "omniglot" and arguments.data is None:
         parser.error("omniglot needs --data: there is nowhere to fetch it from.")
+    if arguments.curve_points < 1:
+        parser.error("--curve-points must be at least 1: the model tested is one of them.")
     results = []
     if arguments.results is not None and arguments.results.exists():
         results = json.loads(arguments.results.read_text())
+        if not all("training rows" in result for result in results):
+            parser.error(f"{arguments.results} is of an earlier version: name another file.")
     asked = settings(arguments)
     done = {Cell(*result["cell"]) for result in results if result["settings"] == asked}
     for seed, seconds, architecture, plan in itertools.product(
@@ -378,7 +386,10 @@ def main() -> None:
         if cell in done:
             continue
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own_process:
-            results.append(own_process.submit(run, cell, arguments).result())
+            result = own_process.submit(run, cell, arguments).result()
+        if result is None:
+            continue
+        results.append(result)
         if arguments.results is not None:  # stopped while it is written, the old one stands
             part = arguments.results.with_suffix(".part")
             part.write_text(json.dumps(results, indent=1))

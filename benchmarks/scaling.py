@@ -7,10 +7,9 @@ Simulated rows of 64 columns around 100 places, 40 codes, a network of two gated
 units, 500 rows a step. In-batch exemplars are the 499 other rows of the step, drawn at random or
 put together from neighbourhoods; retrieved ones each row's ten nearest of half of all rows; the
 exact prior encodes all rows at every step. Milliseconds a step are medians over `--steps` steps (of
-the exact prior three);
-every figure comes from a process of its own, whose peak memory stands beside, and the kinds take
-turns, `--rounds` times. What is done once before an epoch (codes of all rows, neighbourhoods,
-retrieval) is shared out over its steps, and stands apart as well.
+the exact prior three); every figure comes from a process of its own, whose peak memory stands
+beside, and the kinds take turns, `--rounds` times. What is done once before an epoch (codes of all
+rows, neighbourhoods, retrieval) is shared out over its steps, and stands apart as well.
 """
 
 from __future__ import annotations

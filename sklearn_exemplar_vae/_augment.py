@@ -35,9 +35,9 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
         The share of the rows redrawn, in [0, 1].
     per_class : bool, default=False
         Fit a density for each class of y; a frozen ``estimator`` is then an error. The kernel at a
-        row is as wide as the density's rows are apart, whatever their class: where rows are few
-        what one density for all draws lies far from its exemplars. If only some classes are rare,
-        one density of all rows is mostly better.
+        row is as wide as the density's rows are apart, whatever their class: where rows are few,
+        one density for all draws rows that lie far from their exemplars. If only some classes are
+        rare, one density of all rows is mostly better.
     noise : bool or "auto", default="auto"
         Whether a redrawn row is a draw of p(x | z) or its mean. "auto": a draw where the likelihood
         is Gaussian, and of zeros and ones that are integers; the mean (as in the paper) of floats

@@ -73,8 +73,8 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         is ``ExemplarAugmenter()``.
     n_passes : int or "auto", default="auto"
         With ``partial_fit`` the passes over the training set, in the place of the classifier's own
-        ``max_iter``; otherwise the partners of a row, at most so many if the classifier takes no
-        weights. "auto": 100 of the former, 5 of the latter.
+        ``max_iter``; otherwise the partners of a row, on average at most so many if the classifier
+        takes no weights. "auto": 100 of the former, 5 of the latter.
     real_weight : float, default=0.4
         The share of the real rows in the loss, in [0, 1]. A classifier that takes no
         ``sample_weight`` gets rows in this proportion instead: a random part of those that are too
@@ -166,8 +166,9 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         X : array-like or DataFrame of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weights of the rows, in the density and in the classifier; a partner has its row's. To
-            a classifier that takes none, such as a pipeline, rows go as often as they weigh.
+            Weights of the rows, in the density and in the classifier; a partner has its row's. For
+            a classifier that takes none, such as a pipeline, as many rows as without weights are
+            drawn in proportion to them.
 
         Returns
         -------
@@ -235,7 +236,7 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             weights = np.ones(n_rows) if weights is None else weights
             n_real, n_synthetic = counts_by_share(n_rows, len(exemplars), share)
             real = drawn(real, n_real, weights, random_state)
-            exemplars = drawn(exemplars, n_synthetic, weights, random_state)
+            exemplars = drawn(np.arange(n_rows), n_synthetic, weights, random_state)
         else:  # rows of weight zero would only take time
             real = real if share > 0 else real[:0]
             exemplars = exemplars if share < 1 else exemplars[:0]
@@ -374,7 +375,6 @@ def drawn(rows: np.ndarray, n_drawn: int, weights: np.ndarray, random_state) -> 
     """``n_drawn`` of the indices ``rows``, sorted, in proportion to their weights (n,).
 
     Systematic sampling: how often one is drawn is its share of ``n_drawn``, rounded up or down.
-    Of equal weights that is a choice without replacement; of counts, as of a bootstrap, the counts.
     """
     rows = random_state.permutation(rows)
     cumulative = weights[rows].cumsum()

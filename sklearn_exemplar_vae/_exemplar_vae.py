@@ -148,7 +148,7 @@ class ExemplarVAE(BaseTrainedDensity):
         density estimate is kept as it is.
     validation_fraction : float, default=0.1
         Share of the rows held out, at least 10 rows and at most 2000 (1000 of 50 000 rows, 500 of
-        more than 100 000).
+        more than 100 000); copies of a row go together and count as one.
     n_iter_no_change : int, default=10
         Epochs without improvement before stopping.
     tol : float, default=1e-3

@@ -217,13 +217,13 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
         )
         stopping = None
         if held_out is not None:
+            chosen, held_out_weights = without_copies(held_out, groups, weights / weights.mean())
             # In random order: the first of them choose the bandwidth.
-            chosen = torch.from_numpy(np.flatnonzero(held_out))
-            chosen = chosen[torch.randperm(len(chosen), generator=splitter)].to(device)
+            order = torch.randperm(len(chosen), generator=splitter).numpy()
+            chosen, held_out_weights = chosen[order], held_out_weights[order]
             stopping = Stopping(
-                rows=rows[chosen],
-                weights=data.weights[chosen],
-                groups=data.groups[chosen].unique(return_inverse=True)[1],
+                rows=rows[torch.from_numpy(chosen).to(device)],
+                weights=torch.tensor(held_out_weights, dtype=torch.float32, device=device),
                 patience=self.n_iter_no_change,
                 tolerance=self.tol,
                 # Not the noise of scores, by which what was chosen would score too well.
@@ -239,12 +239,12 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
             leave_one_out=self.leave_one_out,
             **settings,
         )
-        # What brings the bounds to the units of X: its mean over the rows that they are means of,
-        # but for rows which an epoch has shown no exemplar other than copies.
+        # What brings the bounds to the units of X: its mean over the rows that they are means of.
+        # (It knows nothing of rows that have no bound, whose every exemplar is a copy.)
         trained = weights if held_out is None else np.where(held_out, 0.0, weights)
         jacobian = held_out_jacobian = mean_log_jacobian(self._scaling, X, trained)
         if stopping is not None:
-            held_out_jacobian = mean_log_jacobian(self._scaling, X[held_out], weights[held_out])
+            held_out_jacobian = mean_log_jacobian(self._scaling, X[chosen], held_out_weights)
 
         def report(epoch, bound, score):
             if self.verbose:
@@ -279,3 +279,10 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
                     f"warm_start=True goes on from a model with {name}={value!r}, but {name}="
                     f"{asked[name]!r}. Use warm_start=False to start anew."
                 )
+
+
+def without_copies(held_out: np.ndarray, groups: np.ndarray, weights: np.ndarray):
+    """Indices of one row of each group that is held out, and the weights of the groups."""
+    rows = np.flatnonzero(held_out)
+    _, first, group_of_row = np.unique(groups[rows], return_index=True, return_inverse=True)
+    return rows[first], np.bincount(group_of_row, weights=weights[rows])

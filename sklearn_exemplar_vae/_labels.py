@@ -15,13 +15,12 @@ def check_labels_are_there(y) -> None:
     if y is None:  # scikit-learn has the words
         return
     # numpy would make strings of the missing ones in a list.
-    labels = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
-    if labels.dtype != object or labels.ndim == 0:
+    labels = np.array(y, dtype=object) if isinstance(y, (list, tuple)) else np.asarray(y)
+    if labels.dtype != object or labels.size == 0:
         return
-    for row, values in enumerate(labels.reshape(len(labels), -1)):
-        for label in values:
-            if is_missing(label):
-                raise ValueError(f"Input y contains {label!r} in row {row}: it needs a class.")
+    for index, label in np.ndenumerate(labels):
+        if is_missing(label):
+            raise ValueError(f"Input y contains {label!r} in row {index[0]}: it needs a class.")
 
 
 def is_missing(label) -> bool:

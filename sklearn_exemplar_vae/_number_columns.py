@@ -118,7 +118,7 @@ def as_numbers(X: np.ndarray) -> np.ndarray:
     """
     try:
         X = X.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"X holds what is no number: {error}. Tables other than pandas' become arrays of "
             "numbers: encode such columns, or pass a pandas DataFrame."

@@ -143,18 +143,18 @@ def held_out_rows(
 ) -> np.ndarray | None:
     """Boolean (n,): the rows to hold out, copies of a row together; None if there are too few.
 
-    At least `MIN_VALIDATION_ROWS` that are no copies of each other, which tell nothing new, and no
-    more than remain; of rows with copies so many may be above ``fraction``, up to a half.
+    A ``fraction`` of them, but of `MIN_VALIDATION_ROWS` to `MAX_VALIDATION_ROWS` that are no copies
+    of each other, which tell nothing new. To have the fewest, up to half of all may be held out.
     """
     n_rows = len(groups)
-    wanted = max(MIN_VALIDATION_ROWS, math.ceil(fraction * n_rows))
     affordable = max(MAX_VALIDATION_PAIRS // n_rows, FEWEST_OF_MILLIONS)
-    wanted = min(wanted, MAX_VALIDATION_ROWS, affordable, n_rows - MIN_VALIDATION_ROWS)
+    wanted = max(MIN_VALIDATION_ROWS, math.ceil(fraction * n_rows))
+    wanted = min(wanted, n_rows - MIN_VALIDATION_ROWS)
     _, group_of_row, counts = np.unique(groups, return_inverse=True, return_counts=True)
     order = torch.randperm(len(counts), generator=generator).numpy()
     order = order[counts[order] <= wanted]
     n_taken = max(MIN_VALIDATION_ROWS, np.count_nonzero(counts[order].cumsum() <= wanted))
-    taken = order[:n_taken]
+    taken = order[: min(n_taken, MAX_VALIDATION_ROWS, affordable)]
     is_too_much = counts[taken].sum() > max(wanted, n_rows // 2)
     if len(taken) < MIN_VALIDATION_ROWS or is_too_much or len(counts) - len(taken) < 2:
         return None

@@ -76,7 +76,8 @@ def column_statistics(X: np.ndarray, weights: np.ndarray, transform=None):
             rows = transform(rows)
         with np.errstate(over="ignore", invalid="ignore"):  # see `check_scales_are_finite`
             scaler.partial_fit(rows, sample_weight=weights[part])
-    return scaler.mean_, scaler.scale_
+    # Where the variance overflows, a StandardScaler believes that the column is constant.
+    return scaler.mean_, np.where(np.isfinite(scaler.var_), scaler.scale_, np.inf)
 
 
 def mean_log_jacobian(scaling: Unscaled, X: np.ndarray, weights: np.ndarray) -> float:

@@ -49,7 +49,7 @@ def load_fashion_mnist(data_home=None) -> Bunch:
     ----------
     data_home : str, Path or None, default=None
         As for `load_mnist`: ``fashion-mnist.npz``, or IDX files in it or in ``fashion-mnist/``.
-        MNIST's files have the same names: which of the two a folder holds, nothing tells.
+        MNIST's IDX files have the same names, and are not told apart.
 
     Returns
     -------

@@ -284,7 +284,7 @@ def test_bad_tables_leave_nothing_behind(wrap):
         assert not hasattr(estimator, "n_features_in_")
 
 
-@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA, pd.NaT])
 @pytest.mark.parametrize("wrap", [ExemplarAugmenter, ExemplarOverSampler, AugmentedClassifier])
 def test_every_row_needs_a_class(wrap, missing):
     X, _ = whole_rows(40)

@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
 
 from sklearn_exemplar_vae import AugmentedClassifier, ExemplarAugmenter
-from sklearn_exemplar_vae._augmented_classifier import counts_by_share
+from sklearn_exemplar_vae._augmented_classifier import counts_by_share, drawn
 
 
 def test_every_pass_has_every_row_and_a_fresh_partner():
@@ -133,7 +133,15 @@ def test_rows_of_a_classifier_without_weights_are_drawn_by_their_weights():
     expected = 60 * weights / weights.sum()
     assert (abs(numbers - expected) < 1).all()  # rounded up or down
     partners = np.bincount(np.floor(rows[~is_real, 0]).astype(int) // 3, minlength=60)
-    assert partners[:3].sum() == 0 and abs(partners[3:30].sum() - 90 * 81 / 111) < 15
+    assert (abs(partners - 1.5 * expected) < 1).all()
+
+
+def test_rows_drawn_by_counts_are_the_counts():
+    counts = np.array([0, 3, 1, 0, 2])
+    for seed in range(10):
+        rows = drawn(np.arange(5), 6, counts.astype(float), np.random.RandomState(seed))
+        np.testing.assert_array_equal(np.bincount(rows, minlength=5), counts)
+    assert len(drawn(np.arange(5), 0, np.ones(5), np.random.RandomState(0))) == 0
 
 
 def test_equal_weights_are_no_weights():

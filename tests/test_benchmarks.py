@@ -97,6 +97,21 @@ def test_a_stopped_table_goes_on_and_grows(scripts, monkeypatch, tmp_path, capsy
     assert len(json.loads(path.read_text())) == 4
 
 
+def test_a_cell_that_diverges_leaves_the_others(scripts, monkeypatch, tmp_path, capsys):
+    import density
+
+    monkeypatch.setattr(density, "run", lambda cell, arguments: None)
+    monkeypatch.setattr(density, "ProcessPoolExecutor", Inline)
+    path = tmp_path / "results.json"
+    monkeypatch.setattr(sys, "argv", ["density.py", "mnist", "--results", str(path)])
+    density.main()
+    assert not path.exists()  # nothing passes for done
+    path.write_text('[{"cell": ["mnist", "mlp", "exemplar", 70.0, 0], "settings": {}}]')
+    with pytest.raises(SystemExit):
+        density.main()
+    assert "earlier version" in capsys.readouterr().err
+
+
 def test_a_target_is_passed_between_the_points_of_a_curve(scripts):
     from density import time_to
 

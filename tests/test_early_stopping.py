@@ -41,6 +41,8 @@ def test_copies_are_one_row_to_hold_out():
     assert held_out_rows(few, 0.1, torch.Generator()) is None
     out = held_out_rows(more, 0.1, torch.Generator())
     assert len(np.unique(more[out])) == 10 and out.sum() == 100
+    many = held_out_rows(np.repeat(np.arange(2500), 100), 0.1, torch.Generator())
+    assert many.sum() == 25_000  # of no more rows than 500 without copies
 
 
 @pytest.mark.parametrize(
@@ -74,25 +76,42 @@ def test_epochs_without_an_improvement_of_tol_end_a_fit(make):
 
 
 def test_a_sure_gain_is_a_t_statistic_above_two():
-    rng, weights, groups = np.random.default_rng(0), torch.ones(20).double(), torch.arange(20)
+    rng, weights = np.random.default_rng(0), torch.ones(20).double()
     for _ in range(200):
         gains = torch.from_numpy(rng.normal(rng.uniform(0, 0.8), 1, (1, 20)))
         expected = ttest_1samp(gains[0], 0).statistic > 2
-        assert early_stopping.is_sure(gains, weights, groups) == expected
-        copies = gains.repeat_interleave(9, 1), weights.repeat(9), groups.repeat_interleave(9)
-        assert early_stopping.is_sure(*copies) == expected
+        assert early_stopping.is_sure(gains, weights) == expected
 
 
 def test_a_gain_that_all_rows_share_is_as_sure_as_its_repeats():
     """However many rows there are, of an error in common there are as many as repeats."""
-    rng, weights, groups = np.random.default_rng(0), torch.ones(500).double(), torch.arange(500)
+    rng, weights = np.random.default_rng(0), torch.ones(500).double()
     found = []
     for _ in range(200):
         repeats = torch.from_numpy(rng.normal(rng.uniform(0, 2), 1, (5, 1)))
         expected = ttest_1samp(repeats[:, 0], 0).statistic > 2
-        assert early_stopping.is_sure(repeats.expand(5, 500), weights, groups) == expected
+        assert early_stopping.is_sure(repeats.expand(5, 500), weights) == expected
         found.append(expected)
     assert 20 < sum(found) < 180
+
+
+def test_copies_are_judged_as_one_row_of_their_weight(monkeypatch):
+    seen = []
+
+    def spy(model, data, schedule, stopping, *rest):
+        seen.append(stopping)
+        return fit(model, data, schedule, stopping, *rest)
+
+    fit = early_stopping.fit
+    monkeypatch.setattr("sklearn_exemplar_vae._fitting.fit", spy)
+    X = np.repeat(two_moons(100), np.arange(100) % 4 + 1, axis=0)
+    model = small_vae(max_iter=1).fit(X)
+    (stopping,) = seen
+    rows = stopping.rows.cpu().numpy()
+    assert len(np.unique(rows, axis=0)) == len(rows) >= 10
+    copies = np.isclose(model._scaling.transform(X)[:, None], rows).all(2).sum(0)
+    np.testing.assert_allclose(stopping.weights.cpu(), copies)
+    assert copies.max() > copies.min()
 
 
 def test_scores_have_other_noise_than_what_chose_the_model(monkeypatch):

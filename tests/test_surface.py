@@ -171,9 +171,11 @@ def test_frames(X):
     [
         lambda model, path: pickle.loads(pickle.dumps(model)),
         lambda model, path: (joblib.dump(model, path), joblib.load(path))[1],
+        lambda model, path: (joblib.dump(model, path), joblib.load(path, mmap_mode="r"))[1],
         lambda model, path: copy.deepcopy(model),
+        lambda model, path: copy.copy(model),
     ],
-    ids=["pickle", "joblib", "deepcopy"],
+    ids=["pickle", "joblib", "mapped", "deepcopy", "copy"],
 )
 def test_persistence(model, X, round_trip, tmp_path):
     other = round_trip(model, tmp_path / "model.joblib")

@@ -34,9 +34,8 @@ JUDGING_REPEATS = 5
 class Stopping(NamedTuple):
     """When held-out rows end the training."""
 
-    rows: torch.Tensor  # (n, D), none a copy of a training row, in random order
+    rows: torch.Tensor  # (n, D), none a copy of a training row or of another, in random order
     weights: torch.Tensor  # (n,)
-    groups: torch.Tensor  # (n,), from 0 on, equal for copies of a row
     patience: int  # epochs without an improvement
     tolerance: float  # nats a row that count as an improvement
     seed: int
@@ -181,23 +180,19 @@ def surely_better(model, floor, data: TrainingRows, stopping: Stopping) -> bool:
             [held_out_scores(model, exemplars, stopping, JUDGING_SAMPLES, seed) for seed in seeds]
         )
 
-    return is_sure(scores(model) - scores(floor), stopping.weights, stopping.groups)
+    return is_sure(scores(model) - scores(floor), stopping.weights)
 
 
-def is_sure(gains: torch.Tensor, weights: torch.Tensor, groups: torch.Tensor) -> bool:
+def is_sure(gains: torch.Tensor, weights: torch.Tensor) -> bool:
     """Whether the mean of ``gains`` (R, n) is `STANDARD_ERRORS` of its own above zero.
 
-    Rows err independently, but for copies, which count as one row; what is common to the rows of a
-    repeat errs with it.
+    Rows err independently; what is common to the rows of a repeat errs with it.
     """
     shares = weights / weights.sum()
     repeat_means = gains @ shares
     mean = repeat_means.mean()
-    n_groups = int(groups.max()) + 1
-    deviations = shares.new_zeros(n_groups).index_add_(0, groups, shares * (gains.mean(0) - mean))
-    group_shares = shares.new_zeros(n_groups).index_add_(0, groups, shares)
-    correction = 1 - (group_shares**2).sum()  # (n - 1) / n for equal weights
-    variance = (deviations**2).sum() / correction
+    correction = 1 - (shares**2).sum()  # (n - 1) / n for equal weights
+    variance = ((shares * (gains.mean(0) - mean)) ** 2).sum() / correction
     if len(gains) > 1:
         variance = variance + repeat_means.var() / len(gains)
     return bool(mean > STANDARD_ERRORS * variance.sqrt())
