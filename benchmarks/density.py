@@ -251,6 +251,8 @@ def run(cell: Cell, arguments) -> dict | None:
     noise = importance_noise(arguments.n_samples, best.n_noise, seed=0)
     start = time.perf_counter()
     scores = log_density_by_posterior(best, rows, exemplars_of(best, images.training), noise)
+    # One row that the encoder misplaces can outweigh all others.
+    print(f"{cell}, lowest test rows: {scores.sort().values[:3].tolist()}", flush=True)
     return {
         "cell": cell,
         "settings": settings(arguments),
@@ -264,6 +266,7 @@ def run(cell: Cell, arguments) -> dict | None:
         "validation log-likelihood": best_score,
         "test log-likelihood": scores.mean().item(),
         "standard error": scores.std().item() / len(scores) ** 0.5,
+        "lowest row": scores.min().item(),
         "scoring seconds": time.perf_counter() - start,
         "test rows": len(scores),
         "samples": arguments.n_samples,
