@@ -235,8 +235,9 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if not weighs:
             weights = np.ones(n_rows) if weights is None else weights
             n_real, n_synthetic = counts_by_share(n_rows, len(exemplars), share)
+            # Partners from the rows, not from the tiles of them: a row's number is to be rounded.
+            exemplars = drawn(real, n_synthetic, weights, random_state)
             real = drawn(real, n_real, weights, random_state)
-            exemplars = drawn(np.arange(n_rows), n_synthetic, weights, random_state)
         else:  # rows of weight zero would only take time
             real = real if share > 0 else real[:0]
             exemplars = exemplars if share < 1 else exemplars[:0]

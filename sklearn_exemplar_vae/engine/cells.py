@@ -127,9 +127,8 @@ class CellProposal(ExemplarProposal):
                 rows = inside[part]
                 terms, _ = shifted_exp(self._log_overlap(rows, members))
                 picked = invert_cumulative(terms.double().cumsum(1), shares[rows])
-                chosen[rows] = torch.where(
-                    is_inside[rows, :, None], members.codes[picked], chosen[rows]
-                )
+                row, sample = is_inside[rows].nonzero(as_tuple=True)
+                chosen[rows[row], sample] = members.codes[picked[row, sample]]
         return chosen
 
 
