@@ -210,12 +210,11 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 options["sample_weight"] = self._share_weights(rows, n_real, len(y), weights)
                 # Mean one where rows have no weights: a step's size is that without partners.
                 options["sample_weight"] *= len(rows) / len(y)
-            mixed = self._with_partners(X, y, rows, n_real, random_state)
             order = random_state.permutation(len(rows))
+            rows, redrawn = rows[order], np.flatnonzero(order >= n_real)
             options = {name: values[order] for name, values in options.items()}
-            self.estimator_.partial_fit(
-                _safe_indexing(mixed, order), y[rows][order], classes=classes, **options
-            )
+            mixed = self._with_partners(X, y, rows, redrawn, random_state)
+            self.estimator_.partial_fit(mixed, y[rows], classes=classes, **options)
 
     def _fit_at_once(self, X, y, weights, random_state) -> None:
         n_passes = PASSES_OF_FIT if self.n_passes == "auto" else self.n_passes
@@ -225,7 +224,8 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if weighs:
             # The sum without partners: a penalty weighs what it does without them.
             options["sample_weight"] = self._share_weights(rows, n_real, len(y), weights)
-        mixed = self._with_partners(X, y, rows, n_real, random_state)
+        redrawn = np.arange(n_real, len(rows))
+        mixed = self._with_partners(X, y, rows, redrawn, random_state)
         self.estimator_.fit(mixed, y[rows], **options)
 
     def _choose_rows(self, n_rows: int, n_partners: int, weighs: bool, weights, random_state):
@@ -251,10 +251,9 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         shares[n_real:] = (1 - self.real_weight) * n_rows / max(n_synthetic, 1)
         return shares * weights[rows]
 
-    def _with_partners(self, X, y, rows: np.ndarray, n_real: int, random_state):
-        """The ``rows`` of X, those after the first ``n_real`` redrawn near themselves."""
-        mixed, redrawn = _safe_indexing(X, rows), np.arange(n_real, len(rows))
-        return self.augmenter_._redraw(mixed, y[rows], redrawn, random_state)
+    def _with_partners(self, X, y, rows: np.ndarray, redrawn: np.ndarray, random_state):
+        """The ``rows`` of X, those at the places ``redrawn`` redrawn near themselves."""
+        return self.augmenter_._redraw(_safe_indexing(X, rows), y[rows], redrawn, random_state)
 
     # ---------------------------------------------------------------- the classifier's own
 
