@@ -44,8 +44,8 @@ from .engine.scoring import encode, log_density
 
 # Neighbours of an exemplar that an approximate index keeps: pynndescent's own default.
 INDEX_NEIGHBORS = 30
-# Standard deviations beyond which rows score as there, by precision: it cannot hold the squares of
-# much more, over the variances of kernels.
+# Standard deviations beyond which rows are taken to be there, by precision: it cannot hold the
+# squares of much more, over the variances of kernels.
 FURTHEST = {torch.float32: 1e12, torch.float64: 1e120}
 
 
@@ -89,7 +89,8 @@ class BaseExemplarDensity(
         Raises
         ------
         ValueError
-            If X has another number of columns than in fit, or values it cannot have.
+            If X has another number of columns than in fit, or values that it cannot have; to
+            `ExemplarFlow` these have density zero.
         """
         X = self._check_rows(X, is_scored=True)
         for name in self._changeable:
@@ -105,10 +106,7 @@ class BaseExemplarDensity(
         model, exemplars = self._model_as(float_dtype(X))
         exemplars = exemplars if cells is None else cells
         noise = self._score_noise(model)
-        rows = self._to_model(X)
-        furthest = FURTHEST[rows.dtype]
-        rows = rows.clamp(-furthest, furthest)
-        log_densities = log_density(model, rows, exemplars, noise, self.rtol)
+        log_densities = log_density(model, self._to_model(X), exemplars, noise, self.rtol)
         return log_densities.cpu().numpy() + self._scaling.log_jacobian(X)
 
     def _score_noise(self, model) -> ImportanceNoise:
@@ -136,6 +134,8 @@ class BaseExemplarDensity(
     def sample(self, n_samples=1, random_state=None):
         """Draw rows from the model: an exemplar, a code near its code, a row from the code.
 
+        Under a "gaussian" or "vamp" prior the code is a draw of that.
+
         Parameters
         ----------
         n_samples : int, default=1
@@ -144,6 +144,8 @@ class BaseExemplarDensity(
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
+            Where the rows of fit were between 0 and 1, under a bernoulli likelihood, the
+            probabilities of a one, as the rows were.
         """
         check_is_fitted(self)
         self._check_count("n_samples", n_samples)
@@ -157,6 +159,8 @@ class BaseExemplarDensity(
     def sample_like(self, X, n_samples=1, random_state=None, *, noise=True):
         """Draw rows near given rows, each row of X being its own exemplar.
 
+        Under a "gaussian" or "vamp" prior, which has none, the codes are draws of q(z | x).
+
         Parameters
         ----------
         X : array-like of shape (n, n_features)
@@ -166,12 +170,18 @@ class BaseExemplarDensity(
         random_state : int, RandomState instance or None, default=None
         noise : bool, default=True
             Whether a row is drawn from p(x | z), or is its mean at the code z drawn: for images the
-            picture without its grain, which is what the paper augments with. For a flow it
-            makes no difference.
+            picture without its grain, which is what the paper augments with. It makes no difference
+            for a flow, nor for probabilities of a one, which are means in either case.
 
         Returns
         -------
         samples : ndarray of shape (n, n_samples, n_features)
+
+        Raises
+        ------
+        ValueError
+            If X has another number of columns than in fit, or values it cannot have; of a flow with
+            ``prior="gaussian"``, which has no kernel at a row.
         """
         X = self._check_rows(X)
         self._check_count("n_samples", n_samples)
@@ -179,7 +189,7 @@ class BaseExemplarDensity(
         generator = self._generator(random_state)
         samples = np.empty((len(X), n_samples, X.shape[1]), dtype=self._dtype())
         for part in gen_batches(len(X), max(1, ROWS_AT_A_TIME // n_samples)):
-            rows = self._to_model(X[part]).float()
+            rows = self._to_model(X[part], np.float32)
             draw = partial(self._sample_near, rows, noise)
             drawn = over_draws(draw, n_samples, generator)
             samples[part] = np.concatenate(drawn, axis=1)
@@ -204,6 +214,11 @@ class BaseExemplarDensity(
         -------
         codes : ndarray of shape (n_samples, n_components)
             In the dtype of X.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of columns than in fit, or values it cannot have.
         """
         X = self._check_rows(X)
         return self._encode(X).cpu().numpy()
@@ -260,9 +275,15 @@ class BaseExemplarDensity(
             Only if ``return_distance``.
         indices : ndarray of shape (n_queries, n_neighbors)
             Rows of the X of fit, followed by those of each `extend_exemplars`.
+
+        Raises
+        ------
+        ValueError
+            If ``n_neighbors`` is more than there are exemplars, or X is not as in fit.
         """
         check_is_fitted(self)
         self._check_count("n_neighbors", n_neighbors)
+        self._check("retrieval", self.retrieval, self._parameter_constraints["retrieval"])
         leaves_out = X is None  # an exemplar is not its own neighbour
         codes = self._exemplars.codes
         if n_neighbors > len(codes) - leaves_out:
@@ -298,17 +319,23 @@ class BaseExemplarDensity(
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If X has another number of columns than in fit, or values it cannot have, or if a weight
+            is negative or all are zero.
         """
         in_file = is_stored(X)
         X = self._check_rows(X)
         weights = check_weights(sample_weight, X)
         X = self._dequantised(X, self._score_seed + self._n_rows_seen, in_file)
         kept = np.flatnonzero(weights > 0)
-        rows = self._n_rows_seen + kept
-        self._n_rows_seen += len(X)
+        rows, n_rows_seen = self._n_rows_seen + kept, self._n_rows_seen + len(X)
         if len(kept) < len(X):
             X, weights = X[kept], weights[kept]
         added = self._make_exemplars(X, weights, self._exemplars.codes.dtype)
+        self._n_rows_seen = n_rows_seen
         self._exemplars = Exemplars(
             *(torch.cat(pair) for pair in zip(self._exemplars, added, strict=True))
         )
@@ -371,14 +398,16 @@ class BaseExemplarDensity(
         # A copy: torch warns of read-only memory, and the caller's array stays the caller's.
         return torch.tensor(np.ascontiguousarray(array), device=self.device_)
 
-    def _to_model(self, X: np.ndarray) -> torch.Tensor:
-        """Scaled rows on the device, in the dtype of X if that is a float's."""
-        return self._to_device(self._scaling.transform(X).astype(float_dtype(X), copy=False))
+    def _to_model(self, X: np.ndarray, dtype=None) -> torch.Tensor:
+        """Scaled rows on the device; None is the dtype of X if that is a float's."""
+        with np.errstate(over="ignore"):
+            rows = self._scaling.transform(X).astype(dtype or float_dtype(X), copy=False)
+        rows = self._to_device(rows)
+        return rows.clamp_(-FURTHEST[rows.dtype], FURTHEST[rows.dtype])
 
     def _from_model(self, rows: torch.Tensor, is_drawn: bool = True) -> np.ndarray:
-        rows = rows.cpu().numpy().astype(np.float64)
-        rows = self._scaling.inverse_transform(rows, is_drawn).astype(self._dtype())
-        return self._scaling.brought_inside(rows)
+        rows = self._scaling.inverse_transform(rows.cpu().numpy(), is_drawn)
+        return self._scaling.brought_inside(rows.astype(self._dtype(), copy=False))
 
     def _encode(self, X: np.ndarray) -> torch.Tensor:
         return torch.cat(over_rows(self._encode_part, X))

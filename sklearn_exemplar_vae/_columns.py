@@ -14,6 +14,9 @@ from sklearn.utils import gen_batches
 from ._rows import ROWS_AT_A_TIME
 from ._scaling import Standardised, column_statistics
 
+# Beyond it a double has fewer than 256 values in a unit, to spread an integer over.
+LARGEST_INTEGER = 2.0**44
+
 
 class ColumnScaling(Standardised):
     """Columns with bounds taken to the whole line, then standardised; samples of integers rounded.
@@ -200,7 +203,9 @@ def dequantised(X: np.ndarray, is_integer: np.ndarray, seed: int) -> np.ndarray:
     """
     X, rng = X.astype(np.float64), np.random.default_rng(seed)
     noise = rng.uniform(-0.5, 0.5, (len(X), int(is_integer.sum())))
-    X[:, is_integer] += (1 - 1e-6) * noise  # not up to the ends, which with bounds are no values
+    values = X[:, is_integer]
+    low, high = np.nextafter(values - 0.5, math.inf), np.nextafter(values + 0.5, -math.inf)
+    X[:, is_integer] = np.clip(values + noise, low, high)  # the ends may be bounds, and no values
     return X
 
 
@@ -214,9 +219,19 @@ def points_of_unit(n_points: int, n_columns: int) -> np.ndarray:
 
 
 def check_integers(X: np.ndarray, is_integer: np.ndarray, names) -> None:
-    """Raise a ValueError, which names the column, if one that should be integer is not."""
+    """Raise a ValueError, which names the column, if one that should be integer is not.
+
+    Or if it is so large that nothing fits between it and the next.
+    """
     for column in np.flatnonzero(is_integer):
         values = X[:, column]
+        largest = np.abs(values).max()
+        if largest > LARGEST_INTEGER:
+            raise ValueError(
+                f"integer_columns has {column_name(column, names)}, in which X has {largest:g}: a "
+                f"density of integers has to be of at most {LARGEST_INTEGER:g}. Leave the column "
+                "out of integer_columns."
+            )
         wrong = values[values != np.rint(values)]
         if len(wrong):
             raise ValueError(

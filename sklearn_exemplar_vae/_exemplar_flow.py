@@ -93,7 +93,8 @@ class ExemplarFlow(BaseTrainedDensity):
     n_neighbors : int, "auto" or None, default="auto"
         Whether a row's exemplars are near it; as in `ExemplarVAE`.
     retrieval : {"auto", "exact", "pynndescent"}, default="auto"
-        How nearest exemplars are found, in training and in `kneighbors`; as in `ExemplarVAE`.
+        How nearest exemplars are found, in training and in `kneighbors`; as in `ExemplarVAE`. May
+        be changed after fit.
     leave_one_out : bool, default=True
         Whether in training a row, and every exact copy of it, is left out of its own density.
         Without, a model memorises.
@@ -128,7 +129,8 @@ class ExemplarFlow(BaseTrainedDensity):
     warm_start : bool, default=False
         Whether a second call of fit trains on from the first one's weights and scaling. Of the same
         rows it holds out those that the first did; of others it may hold out some that the first
-        trained on, and then stops later than it should.
+        trained on, and then stops later than it should. The first one's model is given up only for
+        a gain of more than two standard errors.
     device : str, default="auto"
         "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:1".
     verbose : bool or int, default=False
@@ -156,7 +158,8 @@ class ExemplarFlow(BaseTrainedDensity):
         Minus the mean log-density of training rows of every epoch, under the exemplars they saw,
         nats a row in the units of X.
     validation_scores_ : list of float or None
-        Mean held-out log-density of the start and after every epoch. None without early stopping.
+        Mean held-out log-density of the start and after every epoch. None without early stopping,
+        or if no rows could be held out.
     best_validation_score_ : float or None
         That of the weights kept.
     device_ : str

@@ -61,9 +61,10 @@ class ExemplarVAE(BaseTrainedDensity):
     n_components : int or None, default=None
         Columns of a code. None takes ``n_features``, and above 40 of them 40, or half the rows if
         that is less. At most ``n_features`` for continuous data, where fewer start training from
-        principal components. With early stopping, what None makes of that is kept only if held-out
-        rows show it to be better than the kernel density estimate of all columns, which otherwise
-        is the model, with ``n_features`` columns a code (up to 2000 columns, X in memory).
+        principal components. With early stopping, where None gives fewer than ``n_features``, they
+        are kept only if held-out rows show them to be better than a kernel density estimate of all
+        columns; otherwise that is the model, and ``n_components_`` is ``n_features`` (up to 2000
+        columns, X in memory).
     architecture : {"mlp", "hierarchical", "conv"}, default="mlp"
         "mlp": gated dense layers. "hierarchical": the same with a second level of codes below,
         p(x | z_1, z_2) p(z_1 | z_2), of as many columns; the prior stands on z_2, which is what
@@ -108,7 +109,8 @@ class ExemplarVAE(BaseTrainedDensity):
         None: neither.
     retrieval : {"auto", "exact", "pynndescent"}, default="auto"
         How nearest codes are found, in training and in `kneighbors`: by matrix products, or nearly
-        all of them by pynndescent. "auto" takes what costs less; `kneighbors` is then exact.
+        all of them by pynndescent. "auto" takes what costs less; `kneighbors` is then exact. May be
+        changed after fit.
     leave_one_out : bool, default=True
         Whether in training a row, and every exact copy of it, is left out of its own prior.
         Without, a model can memorise.
@@ -157,7 +159,8 @@ class ExemplarVAE(BaseTrainedDensity):
     warm_start : bool, default=False
         Whether a second call of fit trains on from the first one's weights and scaling. Of the same
         rows it holds out those that the first did; of others it may hold out some that the first
-        trained on, and then stops later than it should.
+        trained on, and then stops later than it should. The first one's model is given up only for
+        a gain of more than two standard errors, and ``kl_warmup="auto"`` is 0.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the network's matrix products in training. "auto" takes bfloat16 with a bernoulli
         likelihood on processors that gain by it.
@@ -189,7 +192,7 @@ class ExemplarVAE(BaseTrainedDensity):
         with the weight the Kullback-Leibler term then has.
     validation_scores_ : list of float or None
         Mean held-out log-density after every epoch, preceded by the start's if that is a density
-        estimate. None without early stopping.
+        estimate. None without early stopping, or if no rows could be held out.
     best_validation_score_ : float or None
         That of the weights kept.
     device_ : str

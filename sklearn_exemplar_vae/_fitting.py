@@ -99,6 +99,8 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
         -----
         ConvergenceWarning
             If `max_iter` ended before early stopping did; the model is the best of its epochs.
+        UserWarning
+            If training diverged or was interrupted; the model is the best until then.
         """
         with all_or_nothing(self):
             self._validate_params()

@@ -178,7 +178,19 @@ def plan_exemplars(
     n_neighbors: int | str | None,
     retrieval: str,
 ) -> ExemplarPlan:
-    """From parameters and the number of training rows."""
+    """From parameters and the number of training rows.
+
+    Raises
+    ------
+    ValueError
+        If more neighbours are asked for than exemplars.
+    """
+    is_few = isinstance(n_exemplars, Integral) and isinstance(n_neighbors, Integral)
+    if is_few and n_neighbors > n_exemplars:
+        raise ValueError(
+            f"n_neighbors={n_neighbors} must be at most n_exemplars={n_exemplars}, among which the "
+            "neighbours are."
+        )
     batch_size = min(batch_size, n_rows)
     if n_exemplars == "auto":
         n_exemplars = None if n_rows <= EXACT_PRIOR_ROWS else "batch"

@@ -30,7 +30,7 @@ def rows_to_add(sampling_strategy, labels: np.ndarray) -> dict:
         raise ValueError(
             f"The target 'y' needs to have more than 1 class. Got {len(sizes)} class instead."
         )
-    largest, rarest = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
+    rarest, *_, largest = sorted(sizes, key=sizes.get)
     if callable(sampling_strategy):
         sampling_strategy = sampling_strategy(labels)
         if not isinstance(sampling_strategy, dict):
@@ -49,8 +49,8 @@ def rows_to_add(sampling_strategy, labels: np.ndarray) -> dict:
         added = int(sampling_strategy * sizes[largest]) - sizes[rarest]
         if added <= 0:
             raise ValueError(
-                f"sampling_strategy={sampling_strategy} would remove rows of the minority class, "
-                f"{sizes[rarest]} to {sizes[largest]} of the other. Use a larger ratio."
+                f"sampling_strategy={sampling_strategy} adds no row to class {rarest!r}, which has "
+                f"{sizes[rarest]} beside {sizes[largest]} of {largest!r}. Use a larger ratio."
             )
         return {rarest: added}
     chosen = {

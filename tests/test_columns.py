@@ -6,7 +6,7 @@ import pytest
 from _models import correlated, small_flow, small_vae
 from scipy.stats import expon
 
-from sklearn_exemplar_vae._columns import ColumnScaling, points_of_unit
+from sklearn_exemplar_vae._columns import ColumnScaling, dequantised, points_of_unit
 
 
 def positive(n_rows=400):
@@ -167,6 +167,19 @@ def test_large_integers_keep_their_unit(dtype):
     assert np.isfinite(model.score_samples(X)).all()
     samples = model.sample(2000, random_state=0)
     assert samples.min() >= 0 and samples.max() <= 65535
+
+
+@pytest.mark.parametrize("value", [0, 2**20, 2**40, -(2**40), 2**44 - 1])
+def test_noise_on_integers_stays_off_the_ends_of_their_unit(value):
+    X = dequantised(np.full((200_000, 1), float(value)), np.array([True]), seed=0)
+    assert (np.abs(X - value) < 0.5).all() and len(np.unique(X)) > 200
+    assert abs((X - value).mean()) < 2e-3
+
+
+def test_integers_without_room_between_them_are_named():
+    X = np.random.default_rng(0).integers(2**50, 2**51, (50, 2)).astype(float)
+    with pytest.raises(ValueError, match="integer_columns has column 1, in which X has"):
+        small_flow(integer_columns=[1]).fit(X)
 
 
 @pytest.mark.parametrize("low", [0.0, 100.0, 0.1])

@@ -51,7 +51,7 @@ def test_counts_of_two_classes_are_those_of_imbalanced_learn(strategy):
     "strategy, labels, reason",
     [
         (0.5, THREE, "is a float, which is for two classes"),
-        (0.2, TWO, "would remove rows"),
+        (0.2, TWO, "adds no row"),
         ({"a": 5}, THREE, "asks for 5 rows of class 'a', which has 10"),
         ({"z": 50}, THREE, r"does not have: \['z'\]"),
         ("auto", TWO[:5], "more than 1 class"),

@@ -9,6 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn_exemplar_vae.engine import candidates as candidates_module
 from sklearn_exemplar_vae.engine.candidates import Candidates
 from sklearn_exemplar_vae.engine.leave_one_out import own_exemplars
+from sklearn_exemplar_vae.engine.priors import squared_distances
 from sklearn_exemplar_vae.engine.refit import refit_bandwidth_without_held_out_rows
 from sklearn_exemplar_vae.engine.retrieval import (
     BLOCK,
@@ -55,6 +56,29 @@ def test_approximate_retrieval_finds_nearly_all():
     by_hand = torch.linalg.vector_norm(codes[indices] - queries[:, None], dim=-1)
     torch.testing.assert_close(distances, by_hand)
     assert (distances.diff(dim=1) >= 0).all()
+
+
+def test_approximate_retrieval_finds_as_many_as_asked_for():
+    # Two clusters so far apart that no edge of the graph leads from one to the other.
+    codes = torch.cat([normal(200, 4, 1), normal(200, 4, 2, shift=1000)])
+    approximate, exact = ApproximateRetrieval(codes, 10, seed=0), ExactRetrieval(codes)
+    distances, indices = approximate.query(codes, 300)
+    assert all(len(row.unique()) == 300 for row in indices)
+    torch.testing.assert_close(distances, exact.query(codes, 300)[0], rtol=1e-3, atol=1e-2)
+    approximate._index._neighbor_graph[0][7, 4:] = -1  # what descent could not fill
+    torch.testing.assert_close(approximate.graph(10)[7], exact.graph(10)[7])
+
+
+def test_a_code_far_off_costs_the_others_no_digits():
+    codes = torch.cat([normal(300, 4, 1), torch.full((1, 4), 1e7)])
+    queries = normal(50, 4, 2)
+    for near, far in ((codes[:300], codes), (codes[:300].double(), codes.double())):
+        expected = squared_distances(queries.to(near), near)
+        torch.testing.assert_close(
+            squared_distances(queries.to(far), far)[:, :300], expected, rtol=1e-4, atol=1e-4
+        )
+    distances = ExactRetrieval(codes).query(queries, 5)[0]
+    torch.testing.assert_close(distances, ExactRetrieval(codes[:300]).query(queries, 5)[0])
 
 
 def test_retrieval_is_chosen_by_name_and_by_size(monkeypatch):
@@ -112,6 +136,28 @@ class Setting:
 
 
 BATCH = torch.arange(0, 120, 10)
+
+
+@pytest.mark.parametrize("n_exemplars", [5, 12, 40])
+def test_few_exemplars_are_retrieved_from_those_drawn(n_exemplars):
+    """Of 1.5 k N / M rows that could be fetched for a row, no more than there are exemplars."""
+    setting = Setting()
+    found = setting.candidates(n_exemplars, n_exemplars)  # k = M: nothing is left out
+    assert found.nearest.shape[1] <= max(n_exemplars + 1, 1.5 * 120)
+    drawn = found.eligible.nonzero()[:, 0]
+    assert len(drawn) == n_exemplars + 1
+    if found.nearest.shape[1] <= n_exemplars + 1:
+        assert found.eligible[found.nearest.long()].all()
+    seen = torch.cat([BATCH, drawn[~torch.isin(drawn, BATCH)]])
+    own = own_exemplars(setting.data.groups[BATCH], setting.data.groups[seen])
+    absent = ~found.eligible[seen]
+    expected = setting.bounds(BATCH, seen, own | absent, None)
+    torch.testing.assert_close(setting.retrieved(BATCH, found), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_more_neighbours_than_exemplars_are_an_error():
+    with pytest.raises(ValueError, match="n_neighbors=9 must be at most n_exemplars=5"):
+        small_vae(n_exemplars=5, n_neighbors=9).fit(two_moons(60))
 
 
 def test_retrieved_bound_rises_to_the_exact_one():

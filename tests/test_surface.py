@@ -100,6 +100,8 @@ def test_parameters_of_methods_may_change_after_fit(X):
     for name, value in {"rtol": 2, "n_importance_samples": 0}.items():
         with pytest.raises(ValueError, match=name):
             clone(model).fit(X).set_params(**{name: value}).score_samples(X)
+    with pytest.raises(ValueError, match="retrieval"):
+        model.set_params(retrieval="pynndecent").kneighbors(X)
 
 
 def test_copies_are_neighbours_of_each_other_and_never_of_themselves():
@@ -122,6 +124,32 @@ def test_extend_exemplars_is_learning_without_training(X):
     kde = KernelDensity(bandwidth=0.5, leaf_size=120).fit((X - mean) / scale)
     expected = kde.score_samples((X - mean) / scale) - np.log(scale).sum()
     np.testing.assert_allclose(half.score_samples(X), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", [small_vae, small_flow])
+@pytest.mark.parametrize("value", [1e5, 1e30])
+def test_an_exemplar_far_off_leaves_the_others_what_they_are(X, make, dtype, value):
+    model = make(prior="exemplar", max_iter=0).fit(X.astype(dtype))
+    before = model.score_samples(X.astype(dtype))
+    model.extend_exemplars(np.full((1, X.shape[1]), value, dtype))
+    expected = before - np.log1p(1 / len(X))  # but for its share of the mixture
+    np.testing.assert_allclose(model.score_samples(X.astype(dtype)), expected, atol=1e-3)
+
+
+def test_rows_near_a_row_beyond_single_precision(X):
+    samples = small_vae(max_iter=0).fit(X).sample_like(np.full((1, X.shape[1]), 1e200), 2)
+    assert np.isfinite(samples).all()
+
+
+def test_an_extension_that_fails_leaves_no_trace(X, monkeypatch):
+    model = small_vae(max_iter=0).fit(X[:60])
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model), "_encode", lambda self, X: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            model.extend_exemplars(X[60:])
+    model.extend_exemplars(X[60:])
+    np.testing.assert_array_equal(model.kneighbors(X[60:], 1)[1][:, 0], np.arange(60, 120))
 
 
 def test_rows_of_several_extensions_keep_their_numbers(X):

@@ -9,7 +9,7 @@ import torch
 
 from .batches import BatchExemplars, random_batches
 from .leave_one_out import log_weights_of_others
-from .retrieval import build_retrieval
+from .retrieval import ExactRetrieval, build_retrieval
 from .training_rows import TrainingRows
 from .workers import current_workers
 
@@ -60,16 +60,22 @@ class Candidates:
     def start_epoch(
         self, encode: Callable[[], torch.Tensor], n_batches: int, generator: torch.Generator
     ) -> list[torch.Tensor]:
-        """Draw exemplars and batches; retrieve anew if codes (n, d), as ``encode`` gives, moved."""
+        """Draw exemplars and batches; retrieve anew if the codes (n, d) of ``encode`` moved."""
         codes = encode()
-        is_stale = self.nearest is None or self._drift(codes) > MAX_DRIFT
-        if self.workers.agree(torch.tensor(is_stale, device=codes.device)):
-            self._retrieve(codes, generator)
         n_rows = len(codes)
-        # One more than M: a row among them leaves itself out.
-        drawn = torch.randperm(n_rows, generator=generator)[: self.n_exemplars + 1]
+        n_drawn = min(n_rows, self.n_exemplars + 1)  # one more: a row among them leaves itself out
+        n_fetched = 1 + math.ceil(OVER_FETCH * self.n_neighbors * n_rows / n_drawn)
+        is_of_all = n_fetched <= n_drawn or n_drawn == n_rows
+        if is_of_all:
+            self._retrieve_if_stale(codes, min(n_rows, n_fetched), generator)
+        drawn = torch.randperm(n_rows, generator=generator)[:n_drawn].to(codes.device)
+        if not is_of_all:
+            # So few exemplars that it takes less to find the nearest of them, at every epoch.
+            n_fetched = min(n_drawn, 1 + math.ceil(OVER_FETCH * self.n_neighbors))
+            found = ExactRetrieval(codes[drawn]).query(codes, n_fetched)[1]
+            self.nearest = self.workers.agree(drawn[found].int())
         self.eligible = torch.zeros(n_rows, dtype=torch.bool, device=codes.device)
-        self.eligible[drawn.to(codes.device)] = True
+        self.eligible[drawn] = True
         weights = torch.where(self.eligible, self.weights, 0.0)
         self.log_totals = log_weights_of_others(weights, self.groups, self.leave_one_out)
         return random_batches(n_rows, n_batches, generator, codes.device)
@@ -88,9 +94,11 @@ class Candidates:
         seen = torch.cat([batch, found])
         return BatchExemplars(seen, ~self.eligible[seen], self.log_totals[batch])
 
-    def _retrieve(self, codes, generator) -> None:
-        share = min(1.0, (self.n_exemplars + 1) / len(codes))
-        n_fetched = min(len(codes), 1 + math.ceil(OVER_FETCH * self.n_neighbors / share))
+    def _retrieve_if_stale(self, codes, n_fetched: int, generator) -> None:
+        """Find every row's nearest among all, unless those found before will do."""
+        is_stale = self.nearest is None or self._drift(codes) > MAX_DRIFT
+        if not self.workers.agree(torch.tensor(is_stale, device=codes.device)):
+            return
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
         index = build_retrieval(self.retrieval, codes, n_fetched, seed)
         self.nearest, self.codes = self.workers.agree(index.graph(n_fetched).int()), codes

@@ -135,8 +135,6 @@ def fit(
             best, best_mean = start, validation_scores[0]
         if floor is not start and not surely_better(best, floor, data, stopping):
             best, best_mean = floor, held_out_mean(floor, exemplars_of(floor, data), stopping)
-    elif floor is not None and not bounds:
-        best = floor
     if stopping is None and bounds and schedule.n_exemplars < len(data.rows) - 1:
         refit_bandwidth_without_held_out_rows(best, data, generator.initial_seed())
     workers.agree_on_model(best)

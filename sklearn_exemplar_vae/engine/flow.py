@@ -70,7 +70,9 @@ class FlowModel(nn.Module):
                 return log_det + self.prior.completed(sums.log_evidence, codes)
             return log_det + self.prior.log_prob(codes, exemplars)
 
-        n_terms = len(exemplars.centres if isinstance(exemplars, Cells) else exemplars.codes)
+        n_terms = 0
+        if self.prior.needs_exemplars:
+            n_terms = len(exemplars.centres if isinstance(exemplars, Cells) else exemplars.codes)
         return score, 4 * n_terms + self.width
 
     @torch.no_grad()

@@ -14,8 +14,14 @@ from typing import NamedTuple
 import torch
 
 from .bandwidth import effective_sample_size, rule_of_thumb
-from .kde_start import Fold, best_shape_and_bandwidth, left_out_folds, principal_axes
-from .priors import LOG_2PI, log_kernel_sums, squared_distances
+from .kde_start import (
+    Fold,
+    best_shape_and_bandwidth,
+    left_out_folds,
+    log_density_along_axes,
+    principal_axes,
+)
+from .priors import LOG_2PI
 
 # The normal's share where it starts, at least and at most: at 0 or 1 it could not move.
 SHARE_RANGE = (1e-3, 1 - 1e-3)
@@ -52,7 +58,7 @@ def flow_start(
     rows, weights, groups, bandwidth, n_exemplars, generator : see `kernel_start`
     """
     folds = []
-    if prior != "gaussian":
+    if prior == "mixed" or (prior == "exemplar" and bandwidth == "loo"):
         folds = list(left_out_folds(rows, weights, groups, generator))
     normal = None
     if prior == "mixed" and folds:
@@ -98,7 +104,9 @@ def choose_kernel(folds: list[Fold], normal: torch.Tensor | None) -> tuple[float
 
 def left_out_kernels(folds: list[Fold], shape: float, bandwidth: float) -> torch.Tensor:
     """Log-densities (n,) under the kernels, of the rows that the folds leave out, in turn."""
-    return torch.cat([round_kernel_log_density(fold, shape, bandwidth) for fold in folds])
+    return torch.cat(
+        [log_density_along_axes(fold, bandwidth**2 * fold.axes.variances**shape) for fold in folds]
+    )
 
 
 def best_mixture(
@@ -112,15 +120,6 @@ def best_mixture(
         share = min(max(share, SHARE_RANGE[0]), SHARE_RANGE[1])
     mixed = torch.logaddexp(kernels + math.log1p(-share), normal + math.log(share))
     return mixed, share
-
-
-def round_kernel_log_density(fold: Fold, shape: float, bandwidth: float) -> torch.Tensor:
-    """Log-density (n,) of the queries under the kernels at the others."""
-    kernel_variances = bandwidth**2 * fold.axes.variances**shape
-    scaled_axes = fold.axes.axes / kernel_variances.sqrt()
-    distances = squared_distances(fold.queries @ scaled_axes, fold.others @ scaled_axes)
-    log_normaliser = 0.5 * (LOG_2PI + kernel_variances.log()).sum()
-    return log_kernel_sums(distances, fold.log_weights, 1.0) - log_normaliser
 
 
 def normal_log_density(fold: Fold) -> torch.Tensor:

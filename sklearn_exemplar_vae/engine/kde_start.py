@@ -20,7 +20,7 @@ import torch
 
 from .bandwidth import effective_sample_size, maximise_over_scale, rule_of_thumb
 from .likelihoods import SCALE_FLOOR
-from .priors import log_kernel_sums, squared_distances
+from .priors import LOG_2PI, log_kernel_sums, squared_distances
 
 SHAPES = (0.0, 0.25, 0.5, 0.75, 1.0)
 BANDWIDTH_RANGE = (0.01, 2.0)
@@ -108,7 +108,9 @@ def kernel_start(
         Picks the rows left out.
     """
     axes = principal_axes(rows, weights)
-    folds = list(left_out_folds(rows, weights, groups, generator))
+    folds = []
+    if bandwidth == "loo" or n_components < rows.shape[1]:
+        folds = list(left_out_folds(rows, weights, groups, generator))
     shape, is_given = 0.0, not isinstance(bandwidth, str)
     if bandwidth == "loo":
         if folds:
@@ -255,13 +257,18 @@ def kernel_log_density(fold: Fold, n_components: int, shape: float, bandwidth: f
     in all directions, would widen the kernel too, the best s then be next to nothing, and training
     from such an s go nowhere: on digits with ten codes it ends 12 nats lower.
     """
-    variances, axes = fold.axes
+    variances = fold.axes.variances
     if n_components < len(variances):
         kernel_variance = bandwidth**2 * variances[:n_components] ** shape
     else:
         code_variance, noise_variance = code_and_noise_variance(variances, shape, bandwidth)
         kernel_variance = code_variance * variances**shape + noise_variance
-    scaled_axes = axes[:, :n_components] / kernel_variance.sqrt()
+    return log_density_along_axes(fold, kernel_variance)
+
+
+def log_density_along_axes(fold: Fold, variances: torch.Tensor) -> torch.Tensor:
+    """Log-density (n,) of the queries under kernels of ``variances`` (d,) along the first axes."""
+    scaled_axes = fold.axes.axes[:, : len(variances)] / variances.sqrt()
     distances = squared_distances(fold.queries @ scaled_axes, fold.others @ scaled_axes)
-    log_normaliser = 0.5 * torch.log(2 * math.pi * kernel_variance).sum()
+    log_normaliser = 0.5 * (LOG_2PI + variances.log()).sum()
     return log_kernel_sums(distances, fold.log_weights, 1.0) - log_normaliser

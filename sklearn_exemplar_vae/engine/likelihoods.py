@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .priors import LOG_2PI, randn_like
+
 # The smallest standard deviation the decoder may claim, in units of a column's own. A decoder free
 # to shrink its variance makes the likelihood unbounded (Mattei & Frellsen 2018).
 SCALE_FLOOR = 1e-3
@@ -38,17 +40,14 @@ class GaussianLikelihood(nn.Module):
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """log p(x | z) in nats, summed over columns; ``outputs`` broadcasts against ``rows``."""
         variance = self.variance
-        log_normaliser = variance.log().sum() + rows.shape[-1] * math.log(2 * math.pi)
+        log_normaliser = variance.log().sum() + rows.shape[-1] * LOG_2PI
         return -0.5 * (((rows - outputs) ** 2 / variance).sum(-1) + log_normaliser)
 
     def mean(self, outputs: torch.Tensor) -> torch.Tensor:
         return outputs
 
     def sample(self, outputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        noise = torch.randn(
-            outputs.shape, generator=generator, dtype=outputs.dtype, device=outputs.device
-        )
-        return outputs + self.variance.sqrt() * noise
+        return outputs + self.variance.sqrt() * randn_like(outputs, generator)
 
 
 class BernoulliLikelihood(nn.Module):

@@ -78,7 +78,7 @@ class ExemplarModel(nn.Module):
             network needs beyond d columns of it is for its lower level.
         log_weights : tensor of shape (M,), of the exemplars.
         excluded : boolean tensor of shape (n, M) or None
-            Exemplars left out row by row. A row with none left has bound minus infinity.
+            Exemplars left out row by row. A row with none left has a bound of no meaning.
         log_totals : tensor of shape (n,) or None, see `log_mixture_density`.
         kl_weight : float
         gather : callable or None

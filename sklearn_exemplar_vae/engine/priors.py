@@ -1,9 +1,10 @@
 """Priors p(z): the exemplar mixture and the standard normal, and how each is sampled and scored.
 
-Every prior answers five questions: what it is centred on (`centres`, made of the exemplars or of
-the network), its log-density at training codes (`log_prob`), a draw of codes (`sample`), a draw of
-codes near given rows (`sample_near`), and a proposal for importance sampling at one row's posterior
-(`proposal`). The third prior, of learned pseudo-inputs, is in `vamp`.
+Every prior answers three questions: its log-density at training codes (`log_prob`), a draw of codes
+(`sample`) and a draw of codes near given rows (`sample_near`). Those of an Exemplar VAE answer two
+more: what they are centred on (`centres`, made of the exemplars or of the network), and a proposal
+for importance sampling at one row's posterior (`proposal`). The third of them, of learned
+pseudo-inputs, is in `vamp`, and those of a flow are in `mixed`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from torch import nn
 LOG_2PI = math.log(2 * math.pi)
 # Numbers of a temporary that stays in the processor's cache.
 NUMBERS_IN_CACHE = 2**19
+# Codes whose medians are the centre of all.
+CODES_IN_CENTRE = 100
 # Nats below the largest term of a sum from which a term no longer counts.
 NEGLIGIBLE = 60.0
 
@@ -36,13 +39,22 @@ def normal_log_prob(
     return -0.5 * (squares + log_variance + LOG_2PI).sum(-1)
 
 
+def centre_of(codes: torch.Tensor) -> torch.Tensor:
+    """Where the origin (d,) is best moved before squares of ``codes`` (N, d) are expanded.
+
+    The expanded square loses digits far from the origin. Medians, which a code that is far off,
+    such as that of a row with -9999 for "missing", does not move; some of the codes are enough.
+    """
+    step = max(1, len(codes) // CODES_IN_CENTRE)
+    return codes.detach()[::step].median(0).values
+
+
 def squared_distances(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Squared Euclidean distances, (n, m), between the rows of (n, d) and (m, d).
 
-    One matrix product. The expanded square loses digits far from the origin, so both sides are
-    first moved to the centre of ``right``.
+    One matrix product, around the centre of ``right``.
     """
-    centre = right.mean(0).detach()
+    centre = centre_of(right)
     left, right = left - centre, right - centre
     products = torch.addmm((right**2).sum(-1), left, right.T, alpha=-2)
     return (products + (left**2).sum(-1, keepdim=True)).clamp_min(0)
@@ -123,7 +135,7 @@ def log_mixture_density(
     log_bandwidth : scalar tensor, log s.
     excluded : boolean tensor of shape (n, N) or None
         Exemplars left out for a row, of numerator and denominator alike (leave-one-out). A row with
-        none left gets minus infinity.
+        none left gets minus infinity, or with ``log_totals`` a value of no meaning.
     log_totals : tensor of shape (n,) or None
         The denominators' logarithms, where ``exemplars`` are some of those that a row's density
         stands on. The terms of the others are taken for zero: the result is a lower bound.
@@ -198,7 +210,8 @@ class GaussianPrior(nn.Module):
     numbers_per_code = 0  # that its log-density keeps in memory
 
     def centres(self, network, exemplars: Exemplars) -> Exemplars:
-        return exemplars  # of which it needs the dtype and the number of columns
+        """None of them: their dtype and number of columns are all it needs."""
+        return Exemplars(*(tensor[:0] for tensor in exemplars))
 
     def log_prob(self, codes, centres=None, excluded=None, log_totals=None) -> torch.Tensor:
         return normal_log_prob(codes, torch.zeros_like(codes), torch.zeros_like(codes))
@@ -305,7 +318,7 @@ class ExemplarProposal:
 
         In pieces of codes that stay in the processor's cache: a fifth of the time of one piece.
         """
-        centre = codes.mean(0)
+        centre = centre_of(codes)
         mean, metric = self.mean[rows] - centre, self.metric[rows]
         own = (metric * mean**2).sum(1, keepdim=True)
         pieces = []

@@ -179,7 +179,7 @@ class Trainer:
         """Learned with few exemplars, the bandwidth is too wide for many."""
         refit_bandwidth_without_held_out_rows(self.averaged, self.data, self.seed)
         self.workers.agree_on_model(self.averaged)
-        self.model.prior.load_state_dict(self.averaged.prior.state_dict())
+        self.model.prior.log_bandwidth.data.copy_(self.averaged.prior.log_bandwidth)
 
     def codes(self) -> torch.Tensor:
         """Code means (n, d) of all rows, by the averaged weights."""

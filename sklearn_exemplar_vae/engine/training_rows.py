@@ -26,7 +26,6 @@ class StoredRows:
     def __init__(self, array, transform, device, chosen=None) -> None:
         self.array, self.transform, self.device = array, transform, device
         self.chosen = np.arange(len(array)) if chosen is None else chosen
-        self.shape = (len(self.chosen), array.shape[1])
 
     def __len__(self) -> int:
         return len(self.chosen)

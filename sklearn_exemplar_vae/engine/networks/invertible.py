@@ -145,8 +145,11 @@ class AutoregressiveSplines(nn.Module):
     def inverse(self, outputs: torch.Tensor) -> torch.Tensor:
         """Column by column, each with the parameters that the columns before it give."""
         rows = torch.zeros_like(outputs)
+        hidden_layers, last = self.network[:-1], self.network[-1]
+        weight, n_parameters = last.weight * last.mask, 3 * N_BINS - 1
         for column in self.order:
-            parameters = self.parameters_of(rows)[..., column, :]
+            own = slice(column * n_parameters, (column + 1) * n_parameters)
+            parameters = F.linear(hidden_layers(rows), weight[own], last.bias[own])
             rows[..., column] = spline(outputs[..., column], parameters, inverse=True)[0]
         return rows
 
