@@ -291,7 +291,7 @@ class BaseExemplarDensity(
                 f"n_neighbors={n_neighbors} must be at most the number of exemplars to choose "
                 f"from, {len(codes) - leaves_out}."
             )
-        queries = codes if leaves_out else self._encode(self._check_rows(X)).to(codes.dtype)
+        queries = codes if leaves_out else self._codes_to_compare(self._check_rows(X), codes.dtype)
         distances, positions = self._retrieval().query(queries, n_neighbors + leaves_out)
         if leaves_out:
             distances, positions = leave_self_out(distances, positions)
@@ -335,12 +335,12 @@ class BaseExemplarDensity(
         if len(kept) < len(X):
             X, weights = X[kept], weights[kept]
         added = self._make_exemplars(X, weights, self._exemplars.codes.dtype)
-        self._n_rows_seen = n_rows_seen
-        self._exemplars = Exemplars(
+        exemplars = Exemplars(
             *(torch.cat(pair) for pair in zip(self._exemplars, added, strict=True))
         )
-        self._exemplar_rows = np.concatenate([self._exemplar_rows, rows])
-        self.n_exemplars_ = len(self._exemplar_rows)
+        rows = np.concatenate([self._exemplar_rows, rows])
+        self._exemplars, self._exemplar_rows, self._n_rows_seen = exemplars, rows, n_rows_seen
+        self.n_exemplars_ = len(rows)
         vars(self).pop("_made", None)
         return self
 
@@ -360,8 +360,13 @@ class BaseExemplarDensity(
         return X
 
     def _make_exemplars(self, X, weights, dtype: torch.dtype) -> Exemplars:
-        codes = self._encode(X).to(dtype)
+        codes = self._codes_to_compare(X, dtype)
         return Exemplars(codes, self._to_device(np.log(weights)).to(dtype))
+
+    def _codes_to_compare(self, X, dtype: torch.dtype) -> torch.Tensor:
+        """Codes (n, d) whose distances single precision can hold: rows in it may be scored too."""
+        furthest = FURTHEST[torch.float32]
+        return self._encode(X).clamp_(-furthest, furthest).to(dtype)
 
     def _keep_exemplars(self, X, weights, rows, n_rows: int) -> None:
         """Make X the exemplars: the ``rows`` of positive weight among ``n_rows`` of fit."""

@@ -221,16 +221,16 @@ def points_of_unit(n_points: int, n_columns: int) -> np.ndarray:
 def check_integers(X: np.ndarray, is_integer: np.ndarray, names) -> None:
     """Raise a ValueError, which names the column, if one that should be integer is not.
 
-    Or if it is so large that nothing fits between it and the next.
+    Or if it is so large that a double has too few values between it and the next.
     """
     for column in np.flatnonzero(is_integer):
         values = X[:, column]
         largest = np.abs(values).max()
         if largest > LARGEST_INTEGER:
             raise ValueError(
-                f"integer_columns has {column_name(column, names)}, in which X has {largest:g}: a "
-                f"density of integers has to be of at most {LARGEST_INTEGER:g}. Leave the column "
-                "out of integer_columns."
+                f"integer_columns has {column_name(column, names)}, in which X has {largest:g}: "
+                f"integers may be at most {LARGEST_INTEGER:g}. Leave the column out of "
+                "integer_columns."
             )
         wrong = values[values != np.rint(values)]
         if len(wrong):

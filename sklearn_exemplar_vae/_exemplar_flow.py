@@ -83,8 +83,8 @@ class ExemplarFlow(BaseTrainedDensity):
         samples are rounded. The density of a value is the mean over the unit around it, taken at 16
         points, so that of integers alone scores are log-probabilities: to a percent or two with one
         column, more roughly with several. Other values have density zero. Bounds of such a
-        column are integers that it may have. X has to be in memory, and what comes back is in
-        double precision.
+        column are integers that it may have. Values are at most 2**44. X has to be in memory, and
+        what comes back is in double precision.
     n_exemplars : int, "auto", "batch" or None, default="auto"
         Exemplars M that a row sees at a training step. "batch": the other rows of its minibatch,
         which doubles after 60 % and again after 85 % of the epochs. An int: so many, drawn without

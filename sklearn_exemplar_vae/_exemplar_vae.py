@@ -101,8 +101,8 @@ class ExemplarVAE(BaseTrainedDensity):
         more than 20 000 training rows, minibatches are random in the first 70 % of the epochs and
         put together from neighbourhoods of codes in the rest; a row then meets its nearest
         exemplars at little cost, and those it does not meet count as zero in a sum over all, so
-        that the objective stays a bound. An int: retrieval augmented training [1]_; of its M
-        exemplars a row sees the k nearest, whose codes are fetched for all rows once an epoch, or
+        that the objective stays a bound. An int, at most M: retrieval augmented training [1]_; of
+        its M exemplars a row sees the k nearest, which are found for all rows once an epoch, or
         once in several while codes hardly move. Where the exemplars are the minibatch, only the
         last tenth of the epochs does so (none of fewer than ten), from half of the rows, at three
         times the cost of others.
@@ -123,7 +123,8 @@ class ExemplarVAE(BaseTrainedDensity):
         Epochs over which the weight of the Kullback-Leibler term rises from 0 to 1. "auto": 0 where
         training starts from a density estimate, else 3.
     n_importance_samples : int, default=32
-        Samples S in `score_samples`. May be changed after fit.
+        Samples S in `score_samples`. On average scores are a little too low, and of rows unlike any
+        in fit, of which the encoder knows nothing, much too low. May be changed after fit.
     n_bound_samples : int, default=1
         Samples K in a row's training bound, which then is the importance-weighted one of [3]_, in
         the last 30 % of `max_iter` epochs; in none if training stops before, or of fewer than four.

@@ -76,7 +76,7 @@ def test_only_synthetic_or_only_real_rows(real_weight, classifier):
     X = StandardScaler().fit_transform(X)
     augmenter = ExemplarAugmenter(small_vae(device="cpu"))
     model = AugmentedClassifier(
-        classifier, augmenter, n_passes=3, real_weight=real_weight, random_state=0
+        classifier, augmenter, n_passes=10, real_weight=real_weight, random_state=0
     )
     assert model.fit(X, y).score(X, y) > 0.8
     if real_weight == 1 and isinstance(classifier, LogisticRegression):

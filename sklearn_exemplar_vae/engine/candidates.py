@@ -22,7 +22,7 @@ MAX_DRIFT = 0.1
 
 
 class Candidates:
-    """Every row's nearest eligible exemplars, kept from epoch to epoch.
+    """Every row's nearest eligible exemplars, kept from epoch to epoch (unless they are few).
 
     The sum over M exemplars keeps those that some row of the batch has among its k nearest, and its
     denominator stays M: terms are dropped, so that the bound stays one (Norouzi et al. 2020,
@@ -36,6 +36,7 @@ class Candidates:
         Drawn anew for every epoch.
     n_neighbors : int, k
     retrieval : {"auto", "exact", "pynndescent"}
+        How nearest rows are found; few exemplars are searched exactly.
     leave_one_out : bool
         Whether a row's own copies are no exemplars of it.
     """
@@ -60,7 +61,10 @@ class Candidates:
     def start_epoch(
         self, encode: Callable[[], torch.Tensor], n_batches: int, generator: torch.Generator
     ) -> list[torch.Tensor]:
-        """Draw exemplars and batches; retrieve anew if the codes (n, d) of ``encode`` moved."""
+        """Draw exemplars and batches; retrieve anew if the codes (n, d) of ``encode`` moved.
+
+        So few exemplars that it takes less to find the nearest of them are retrieved every time.
+        """
         codes = encode()
         n_rows = len(codes)
         n_drawn = min(n_rows, self.n_exemplars + 1)  # one more: a row among them leaves itself out
@@ -70,7 +74,6 @@ class Candidates:
             self._retrieve_if_stale(codes, min(n_rows, n_fetched), generator)
         drawn = torch.randperm(n_rows, generator=generator)[:n_drawn].to(codes.device)
         if not is_of_all:
-            # So few exemplars that it takes less to find the nearest of them, at every epoch.
             n_fetched = min(n_drawn, 1 + math.ceil(OVER_FETCH * self.n_neighbors))
             found = ExactRetrieval(codes[drawn]).query(codes, n_fetched)[1]
             self.nearest = self.workers.agree(drawn[found].int())

@@ -32,6 +32,7 @@ class Cells:
     """
 
     def __init__(self, exemplars: Exemplars, seed: int) -> None:
+        self.original = exemplars  # in the order they came in
         codes, log_weights = exemplars
         n_cells = math.isqrt(len(codes) - 1) + 1
         generator = torch.Generator().manual_seed(seed)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .cells import CellProposal, Cells
-from .importance import ImportanceNoise, log_mean_weights
+from .importance import ImportanceNoise, defended, log_mean_weights
 from .kde_start import KernelStart
 from .likelihoods import BernoulliLikelihood, GaussianLikelihood, LogisticLikelihood
 from .networks import NETWORKS
@@ -127,7 +127,8 @@ class ExemplarModel(nn.Module):
 
         ``log 1/S sum_s p(x | z_s) p(z_s | X) / q(z_s | x)`` (Burda et al. 2016), with the prior's
         own proposal in the place of q: in expectation a lower bound that rises with S. Exemplars
-        in cells are summed up to the relative tolerance ``rtol``, others all.
+        in cells are summed up to the relative tolerance ``rtol``, others all. What the encoder
+        knows nothing of has a defence, see `defended`.
         """
         if isinstance(exemplars, Cells):
             log_bandwidth, n_terms = self.prior.log_bandwidth, len(exemplars.centres)
@@ -135,14 +136,22 @@ class ExemplarModel(nn.Module):
         else:
             centres = self.prior.centres(self.network, exemplars)
             n_terms, propose = len(centres[0]), partial(self.prior.proposal, exemplars=centres)
-        return partial(log_mean_weights, self, propose, noise), 4 * n_terms + self.width
+        estimate = partial(log_mean_weights, self, propose, noise)
+        if isinstance(exemplars, Cells):
+            exemplars = exemplars.original
+        return defended(estimate, self, exemplars, noise), 4 * n_terms + self.width
 
     @torch.no_grad()
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
         """Rows (n_samples, D): n ~ w, z ~ r(z | x_n), x ~ p(x | z)."""
+        outputs = self.draw_outputs(exemplars, n_samples, generator)
+        return self.likelihood.sample(outputs, generator)
+
+    def draw_outputs(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
+        """What the decoder says, (n_samples, D), at draws of p(z | X)."""
         centres = self.prior.centres(self.network, exemplars)
         codes = self.prior.sample(centres, n_samples, generator)
-        return self.likelihood.sample(self.network.generate(codes, generator), generator)
+        return self.network.generate(codes, generator)
 
     @torch.no_grad()
     def sample_near(self, rows: torch.Tensor, n_samples: int, noise: bool, generator):

@@ -188,12 +188,13 @@ class ExemplarPrior(nn.Module):
 
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
         """n ~ w, z ~ N(mu_n, s^2 I)."""
-        weights = torch.softmax(exemplars.log_weights.double(), 0)
+        weights = torch.softmax(exemplars.log_weights.to(generator.device, torch.float64), 0)
         uniforms = torch.rand(
-            n_samples, generator=generator, dtype=torch.float64, device=weights.device
+            n_samples, generator=generator, dtype=torch.float64, device=generator.device
         )
         chosen = invert_cumulative(weights[None].cumsum(1), uniforms)[0]
-        return self.sample_near(exemplars.codes[chosen], None, generator)
+        codes = exemplars.codes[chosen.to(exemplars.codes.device)]
+        return self.sample_near(codes, None, generator)
 
     def sample_near(self, mean, log_variance, generator) -> torch.Tensor:
         """z ~ r(z | x) = N(mu(x), s^2 I), the row being its own exemplar."""
@@ -339,5 +340,12 @@ def invert_cumulative(cumulative: torch.Tensor, uniforms: torch.Tensor) -> torch
 
 
 def randn_like(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Standard normal noise like ``tensor``, from a local generator."""
-    return torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype, device=tensor.device)
+    """Standard normal noise like ``tensor``, from a local generator.
+
+    In double precision where the generator is: for every dtype the same noise, and of a generator
+    on the CPU for every device.
+    """
+    noise = torch.randn(
+        tensor.shape, generator=generator, dtype=torch.float64, device=generator.device
+    )
+    return noise.to(tensor)

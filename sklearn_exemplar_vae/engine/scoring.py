@@ -8,7 +8,7 @@ import torch
 
 from .cells import Cells
 from .chunks import row_chunks
-from .importance import ImportanceNoise, log_mean_weights
+from .importance import ImportanceNoise, defended, log_mean_weights
 from .model import ExemplarModel
 from .nearest_prior import NearestExemplarPrior
 from .priors import Exemplars, PosteriorProposal
@@ -65,7 +65,8 @@ def log_density_by_posterior(
     The paper's test figure, with its S of 5000. Both this and `log_density` are lower bounds in
     expectation. On MNIST this one is the higher, by a tenth of a nat of 1000 draws; the other one
     is exact for a kernel density estimate. A sum over all exemplars at every draw would take hours
-    on 10 000 images: each row has the terms of its ``n_neighbors`` nearest, a lower bound again.
+    on 10 000 images: each row has the terms of its ``n_neighbors`` nearest, a lower bound again. A
+    row that the encoder knows nothing of has a defence, see `defended`.
     """
 
     def propose(mean, log_variance):
@@ -76,5 +77,5 @@ def log_density_by_posterior(
         return PosteriorProposal(mean, log_variance, nearest, None)
 
     numbers_per_row = 4 * len(exemplars.codes) + n_neighbors * model.n_components + model.width
-    parts = row_chunks(len(rows), numbers_per_row)
-    return torch.cat([log_mean_weights(model, propose, noise, rows[part]) for part in parts])
+    score = defended(partial(log_mean_weights, model, propose, noise), model, exemplars, noise)
+    return torch.cat([score(rows[part]) for part in row_chunks(len(rows), numbers_per_row)])

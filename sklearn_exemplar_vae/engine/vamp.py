@@ -80,7 +80,9 @@ class VampPrior(nn.Module):
     def sample(self, centres, n_samples: int, generator) -> torch.Tensor:
         """k ~ uniform, z ~ q(z | u_k)."""
         mean, log_variance = centres
-        chosen = torch.randint(len(mean), (n_samples,), generator=generator, device=mean.device)
+        chosen = torch.randint(
+            len(mean), (n_samples,), generator=generator, device=generator.device
+        ).to(mean.device)
         return self.sample_near(mean[chosen], log_variance[chosen], generator)
 
     def sample_near(self, mean, log_variance, generator) -> torch.Tensor:
