@@ -1,7 +1,7 @@
-"""What every fitted exemplar density does: scores, samples, codes, retrieval, persistence.
+"""What every fitted exemplar density does: scores, samples, codes, retrieval.
 
 A row travels one way: validate, scale, encode, score or sample, unscale. How a density comes to be
-fitted is in `_fitting`.
+fitted is in `_fitting`, how it is saved in `_portable_state`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._portable_state import PortableState
 from ._rows import (
     FLOAT_DTYPES,
     ROWS_AT_A_TIME,
@@ -34,7 +35,6 @@ from ._rows import (
     torch_dtype,
 )
 from .engine.cells import Cells
-from .engine.devices import choose_device
 from .engine.flow import FlowModel
 from .engine.importance import ImportanceNoise, importance_noise
 from .engine.model import ExemplarModel
@@ -50,7 +50,7 @@ FURTHEST = {torch.float32: 1e12, torch.float64: 1e120}
 
 
 class BaseExemplarDensity(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+    PortableState, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
 ):
     """A density over rows whose state is a model and the codes of its exemplars.
 
@@ -436,33 +436,3 @@ class BaseExemplarDensity(
     def _generator(self, random_state) -> torch.Generator:
         seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
         return torch.Generator(self.device_).manual_seed(int(seed))
-
-    def __getstate__(self):
-        # A copy: what scikit-learn gives is the estimator's own __dict__.
-        state = dict(super().__getstate__())
-        if "_model" in state:
-            # Weights as arrays: a tensor's pickle holds addresses, and joblib's memory, which goes
-            # by hashes of pickles, would know no fitted density again.
-            weights = state["_model"].state_dict()
-            state["_weights"] = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
-            state["_model"] = copy.deepcopy(state["_model"]).to("meta")
-            state["_exemplars"] = tuple(tensor.cpu().numpy() for tensor in state["_exemplars"])
-            state.pop("_made", None)  # made again where it is asked for
-        return state
-
-    def __setstate__(self, state):
-        state = dict(state)
-        weights = state.pop("_weights", None)
-        super().__setstate__(state)
-        if weights is not None:
-            try:
-                self.device_ = str(choose_device(self.device_))
-            except ValueError:  # fitted on CUDA, loaded where there is none
-                self.device_ = "cpu"
-            self._model = self._model.to_empty(device=self.device_)
-            # Copies: what joblib maps from a file cannot be written to.
-            weights = {name: torch.tensor(array) for name, array in weights.items()}
-            self._model.load_state_dict(weights)
-            self._exemplars = Exemplars(
-                *(torch.tensor(array, device=self.device_) for array in self._exemplars)
-            )
