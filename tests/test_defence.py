@@ -14,7 +14,7 @@ from sklearn_exemplar_vae.engine import importance, model, scoring
 from sklearn_exemplar_vae.engine.importance import importance_noise, log_mean_weights
 from sklearn_exemplar_vae.engine.networks import NETWORKS
 
-SHARE = importance.DEFENSIVE_SHARE
+SHARE, N_DRAWS = importance.DEFENSIVE_SHARE, importance.N_DEFENSIVE_DRAWS
 N_SAMPLES = 32
 
 
@@ -46,15 +46,15 @@ def undefended(monkeypatch):
     return switch_off
 
 
-def log_means_by_prior(density, rows, n_draws=N_SAMPLES):
+def log_means_by_prior(density, rows):
     """log p(x) of binary rows by the draws of the prior that scores have, one sum a row."""
     generator = torch.Generator().manual_seed(density._score_seed)
     network, exemplars = density._model_as(np.float64)
     with torch.no_grad():
-        logits = network.draw_outputs(exemplars, n_draws, generator).numpy()
+        logits = network.draw_outputs(exemplars, N_DRAWS, generator).numpy()
     signs = 2 * rows[:, None] - 1
     log_likelihoods = -np.logaddexp(0, -signs * logits).sum(-1)
-    return np.logaddexp.reduce(log_likelihoods, 1) - math.log(n_draws)
+    return np.logaddexp.reduce(log_likelihoods, 1) - math.log(N_DRAWS)
 
 
 @pytest.fixture
@@ -112,8 +112,7 @@ def test_draws_are_of_the_prior(prior, architecture, monkeypatch):
     density = small_vae(n_components=2, prior=prior, architecture=architecture, max_iter=20)
     density.fit(X, sample_weight=weights)
     monkeypatch.setattr(importance, "DEFENSIVE_SHARE", 1 - 1e-12)
-    monkeypatch.setattr(importance, "MAX_DEFENSIVE_DRAWS", 20_000)
-    density.set_params(n_importance_samples=20_000)
+    monkeypatch.setattr(importance, "N_DEFENSIVE_DRAWS", 20_000)
     rows, counts = np.unique(density.sample(20_000, random_state=1), axis=0, return_counts=True)
     frequencies = counts / 20_000
     standard_errors = np.sqrt(frequencies / 20_000)
@@ -133,5 +132,5 @@ def test_the_mixture_is_that_of_its_parts(monkeypatch):
 
     with torch.no_grad():
         estimates = log_mean_weights(network, propose, noise, torch.from_numpy(X)).exp().numpy()
-    expected = 0.7 * estimates + 0.3 * np.exp(log_means_by_prior(density, X, 16))
+    expected = 0.7 * estimates + 0.3 * np.exp(log_means_by_prior(density, X))
     np.testing.assert_allclose(np.exp(density.score_samples(X)), expected, rtol=1e-6)

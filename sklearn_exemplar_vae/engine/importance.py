@@ -13,8 +13,8 @@ from .chunks import row_chunks
 # The share of the prior's own draws in an estimate. A row that the encoder knows loses 1e-9 nats by
 # it, and one that it does not know is at most 21 nats below what those draws make of it.
 DEFENSIVE_SHARE = 1e-9
-# Such draws at most: of a row unlike all others none is near, and more of them do not help.
-MAX_DEFENSIVE_DRAWS = 100
+# Such draws: of a row unlike all others none is near, and more of them would not help.
+N_DEFENSIVE_DRAWS = 16
 
 
 class ImportanceNoise(NamedTuple):
@@ -76,11 +76,10 @@ def defended(
     model : ExemplarModel
     exemplars : Exemplars
     noise : ImportanceNoise
-        That of ``estimate``: there are no more draws of the prior than it has samples.
+        That of ``estimate``, of whose seed the draws are.
     """
-    n_draws = min(len(noise.normals), MAX_DEFENSIVE_DRAWS)
     generator = torch.Generator().manual_seed(noise.seed)  # on the CPU, as all noise of scores
-    outputs = model.draw_outputs(exemplars, n_draws, generator)
+    outputs = model.draw_outputs(exemplars, N_DEFENSIVE_DRAWS, generator)
 
     def score(rows: torch.Tensor) -> torch.Tensor:
         by_prior = log_mean_likelihoods(model.likelihood, outputs, rows)
