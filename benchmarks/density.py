@@ -5,9 +5,9 @@
         --architectures mlp hierarchical --plans exemplar vamp gaussian --results results.json
 
 `--data` is a folder with the images (see `sklearn_exemplar_vae.datasets`); without it they come
-from OpenML, but for Omniglot. The networks are the paper's: two gated layers of 300 units, 40 codes
-a level. Training rows are drawn as zeros and ones at every visit, validation and test rows once;
-the exemplars are the training rows as they are.
+from OpenML, but for Omniglot. The networks are the paper's, two gated layers of 300 units and 40
+codes a level, or have other `--hidden-layer-sizes`. Training rows are drawn as zeros and ones at
+every visit, validation and test rows once; the exemplars are the training rows as they are.
 
 For each of `--seconds`, `--architectures`, `--plans` and `--seeds`: as many epochs as fit the
 seconds (some are timed beforehand, which also compiles pynndescent), the single-sample validation
@@ -34,6 +34,7 @@ import itertools
 import json
 import math
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -112,7 +113,7 @@ class Images:
         self.validation, self.test = binarised("valid"), binarised("test")
 
 
-def new_model(architecture: str, prior: str, images: Images, seed: int):
+def new_model(architecture: str, prior: str, images: Images, sizes: Sequence[int], seed: int):
     generator = torch.Generator().manual_seed(seed)
     n_rows, n_pixels = images.training.rows.shape
     chosen = torch.randperm(n_rows, generator=generator)[:N_PSEUDO_INPUTS]
@@ -120,7 +121,7 @@ def new_model(architecture: str, prior: str, images: Images, seed: int):
         n_pixels,
         N_COMPONENTS,
         architecture=architecture,
-        hidden_layer_sizes=LAYERS,
+        hidden_layer_sizes=sizes,
         image_shape=IMAGE_SHAPE if architecture == "conv" else None,
         prior=prior,
         pseudo_inputs=images.training.rows[chosen].cpu(),
@@ -175,7 +176,9 @@ def seconds_per_epoch(cell: Cell, images: Images, arguments) -> float:
         several_from = BOUND_SAMPLES_FROM  # within the last of four epochs
     if 0 < near_from < 1:
         schedule = schedule._replace(neighbors_from=0.5)  # from the third epoch on
-    model = new_model(cell.architecture, PLANS[cell.plan][0], images, 1)
+    model = new_model(
+        cell.architecture, PLANS[cell.plan][0], images, arguments.hidden_layer_sizes, 1
+    )
     epochs = train(model, images.training, schedule, torch.Generator())
     taken = []
     for _ in range(2 if near_from == several_from == 1 else 4):
@@ -205,6 +208,7 @@ def settings(arguments) -> dict:
         "learning_rate",
         "kl_warmup",
         "bound_samples",
+        "hidden_layer_sizes",
         "test_rows",
         "n_samples",
         "curve_points",
@@ -221,7 +225,7 @@ def run(cell: Cell, arguments) -> dict | None:
     affordable = (1 - RESERVE) * cell.seconds / seconds_per_epoch(cell, images, arguments)
     n_epochs = max(1, int(affordable))
     schedule = make_schedule(cell.plan, arguments, n_epochs, images)
-    model = new_model(cell.architecture, prior, images, cell.seed)
+    model = new_model(cell.architecture, prior, images, arguments.hidden_layer_sizes, cell.seed)
     generator = torch.Generator().manual_seed(cell.seed)
     epochs = train(model, images.training, schedule, generator)
     elapsed, curve, best, best_score, best_elbo = 0.0, [], None, -math.inf, math.nan
@@ -274,7 +278,7 @@ def run(cell: Cell, arguments) -> dict | None:
 
 
 def table(results: list[dict], target: float) -> str:
-    """One row a training; the paper's figure is beside each of its models and priors."""
+    """One row a training; beside it the paper's figure for its architecture and prior."""
     rows = []
     for result in results:
         cell = Cell(*result["cell"])
@@ -283,9 +287,10 @@ def table(results: list[dict], target: float) -> str:
         if cell.dataset == "omniglot" and n_rows != N_OMNIGLOT - N_OMNIGLOT_VALIDATION:
             paper = None
         score = f"{result['test log-likelihood']:.2f} ± {result['standard error']:.2f}"
+        sizes = " and ".join(str(size) for size in settings["hidden_layer_sizes"])
         rows.append(
             [
-                f"{cell.dataset}, {cell.architecture}, seed {cell.seed}",
+                f"{cell.dataset}, {cell.architecture}, layers of {sizes}, seed {cell.seed}",
                 f"{cell.plan}, K = {settings['bound_samples']}, rate "
                 f"{settings['learning_rate']:g}, warm-up {settings['kl_warmup']:g}",
                 f"{result['training seconds']:.0f}",
@@ -332,6 +337,8 @@ def draw(results: list[dict], path: Path) -> None:
         label += f"K = {settings['bound_samples']}, rate {settings['learning_rate']:g}"
         if cell.architecture != "mlp":
             label = f"{cell.architecture}: {label}"
+        if settings["hidden_layer_sizes"] != list(LAYERS):
+            label += f", layers of {settings['hidden_layer_sizes']}"
         axis.plot(seconds, elbo, marker=".", label=label)
     best = max(elbo for result in results for _, elbo in result["curve"])
     axis.set(xlabel="seconds of training", ylabel="validation ELBO, nats")
@@ -367,18 +374,21 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=6e-3)
     parser.add_argument("--kl-warmup", type=float, default=3)
     parser.add_argument("--bound-samples", type=int, default=1, help="K of the last epochs")
+    parser.add_argument("--hidden-layer-sizes", type=int, nargs="+", default=list(LAYERS))
     parser.add_argument("--test-rows", type=int, default=1000)
     parser.add_argument("--n-samples", type=int, default=5000)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     if arguments.dataset == "omniglot" and arguments.data is None:
         parser.error("omniglot needs --data: there is nowhere to fetch it from.")
+    if min(arguments.hidden_layer_sizes) < 1:
+        parser.error("--hidden-layer-sizes must be positive.")
     if arguments.curve_points < 1:
         parser.error("--curve-points must be at least 1: the model tested is one of them.")
     results = []
     if arguments.results is not None and arguments.results.exists():
         results = json.loads(arguments.results.read_text())
-        if not all("training rows" in result for result in results):
+        if not all("hidden_layer_sizes" in result["settings"] for result in results):
             parser.error(f"{arguments.results} is of an earlier version: name another file.")
     asked = settings(arguments)
     done = {Cell(*result["cell"]) for result in results if result["settings"] == asked}

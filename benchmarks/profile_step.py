@@ -62,7 +62,8 @@ def main() -> None:
     at_peak = operations / peak(dtype, arguments.batch_size)
     schedule = make_schedule("exemplar", arguments, 6, images)._replace(neighbors_from=0.5)
     generator = torch.Generator().manual_seed(0)
-    epochs = train(new_model("mlp", "exemplar", images, 0), images.training, schedule, generator)
+    model = new_model("mlp", "exemplar", images, LAYERS, 0)
+    epochs = train(model, images.training, schedule, generator)
     table = []
     for number in range(1, 7):
         with profile(activities=[ProfilerActivity.CPU]) as profiler:

@@ -92,9 +92,11 @@ def test_a_stopped_table_goes_on_and_grows(scripts, monkeypatch, tmp_path, capsy
     assert [cell.plan for cell in ran if cell != "stopped"] == ["exemplar", "gaussian"]
     printed = capsys.readouterr().out
     assert "| -82.09 |" in printed and "| -84.45 |" in printed  # the paper's, beside
-    monkeypatch.setattr(sys, "argv", [*command, "--learning-rate", "1e-3"])
-    density.main()  # other settings are other cells
-    assert len(json.loads(path.read_text())) == 4
+    for n_results, other in ((4, ["--learning-rate", "1e-3"]), (6, ["--hidden-layer-sizes", "8"])):
+        monkeypatch.setattr(sys, "argv", [*command, *other])
+        density.main()  # other settings are other cells
+        assert len(json.loads(path.read_text())) == n_results
+    assert "layers of 8" in capsys.readouterr().out
 
 
 def test_a_cell_that_diverges_leaves_the_others(scripts, monkeypatch, tmp_path, capsys):

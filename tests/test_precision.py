@@ -8,10 +8,12 @@ from _models import small_vae
 from sklearn_exemplar_vae.engine import devices
 
 
-def test_bfloat16_trains():
+@pytest.mark.parametrize("architecture, n_bound_samples", [("mlp", 1), ("hierarchical", 3)])
+def test_bfloat16_trains(architecture, n_bound_samples):
     X = (np.random.default_rng(0).random((100, 8)) < 0.3).astype(np.float32)
+    settings = {"architecture": architecture, "n_bound_samples": n_bound_samples}
     precise, coarse = (
-        small_vae(precision=precision).fit(X) for precision in ("float32", "bfloat16")
+        small_vae(precision=precision, **settings).fit(X) for precision in ("float32", "bfloat16")
     )
     assert np.isfinite(coarse.score_samples(X)).all()
     assert precise.loss_curve_ != coarse.loss_curve_

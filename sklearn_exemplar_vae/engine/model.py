@@ -14,6 +14,7 @@ from .importance import ImportanceNoise, defended, log_mean_weights
 from .kde_start import KernelStart
 from .likelihoods import BernoulliLikelihood, GaussianLikelihood, LogisticLikelihood
 from .networks import NETWORKS
+from .path_gradient import PathGradient
 from .priors import ExemplarPrior, Exemplars, GaussianPrior, normal_log_prob
 from .vamp import VampPrior
 
@@ -112,14 +113,18 @@ class ExemplarModel(nn.Module):
 
         In expectation a lower bound on log p(x) (Burda et al. 2016), with one draw the evidence
         lower bound E_q[log p(x | z)] - KL. ``noise`` is of shape (n, K, n_noise), and ``log_prior``
-        takes codes (n, K, d).
+        takes codes (n, K, d). Autograd's gradient by the parameters of q is not the derivative at
+        this noise, but another of the same expectation, see `PathGradient`.
         """
         rows, mean, log_variance = rows[:, None], mean[:, None], log_variance[:, None]
         codes, lower_noise = perturb(mean, log_variance, noise)
-        outputs, log_ratio = self.network.explain(codes, rows, lower_noise)
-        log_q = normal_log_prob(codes, mean, log_variance)
+        path = PathGradient(kl_weight)
+        outputs, log_ratio = self.network.explain(codes, rows, lower_noise, path)
+        codes = path.of_draws(codes)
+        log_q = normal_log_prob(codes, mean.detach(), log_variance.detach())
         log_ratio = log_ratio + log_prior(codes) - log_q
         log_weights = self.likelihood.log_prob(outputs, rows) + kl_weight * log_ratio
+        path.weigh(log_weights)
         return torch.logsumexp(log_weights, 1) - math.log(codes.shape[1])
 
     def scorer(self, exemplars: Exemplars | Cells, noise: ImportanceNoise, rtol: float):

@@ -105,9 +105,9 @@ class MLPNetwork(nn.Module):
             outputs = outputs + linear_map(codes, self.linear_decoder)
         return outputs
 
-    def explain(self, codes, rows, noise) -> tuple[torch.Tensor, float]:
+    def explain(self, codes, rows, noise, path=None) -> tuple[torch.Tensor, float]:
         """`decode`; there is no lower level whose log p(z1 | z2) / q(z1 | x, z2) would count."""
-        return self.decode(codes), 0.0
+        return self.decode(codes if path is None else path.of_draws(codes)), 0.0
 
     def generate(self, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """`decode`; there is no lower level to draw."""

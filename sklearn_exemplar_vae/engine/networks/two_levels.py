@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ..path_gradient import PathGradient
 from ..priors import normal_log_prob, randn_like
 from .mlp import LOG_VARIANCE_RANGE, Linear
 
@@ -43,14 +44,24 @@ class TwoLevelNetwork(nn.Module):
         return self.render(self.lower_prior(codes)[0], codes)
 
     def explain(
-        self, codes: torch.Tensor, rows: torch.Tensor, noise: torch.Tensor
+        self,
+        codes: torch.Tensor,
+        rows: torch.Tensor,
+        noise: torch.Tensor,
+        path: PathGradient | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Parameters of p(x | z1, z2) at a draw of q, and log p(z1 | z2) / q(z1 | x, z2) there.
 
-        ``rows`` and ``noise`` broadcast against ``codes`` (..., d).
+        ``rows`` and ``noise`` broadcast against ``codes`` (..., d); with a ``path`` these are (n,
+        K, d), and the gradient is by way of it.
         """
-        mean, log_variance = (t.to(codes.dtype) for t in self.lower_posterior(rows, codes))
+        condition = codes
+        if path is not None:
+            codes, condition = path.of_draws(codes), path.of_condition(codes)
+        mean, log_variance = (t.to(codes.dtype) for t in self.lower_posterior(rows, condition))
         lower = mean + torch.exp(0.5 * log_variance) * noise
+        if path is not None:
+            lower, mean, log_variance = path.of_draws(lower), mean.detach(), log_variance.detach()
         prior = (t.to(codes.dtype) for t in self.lower_prior(codes))
         log_ratio = normal_log_prob(lower, *prior) - normal_log_prob(lower, mean, log_variance)
         return self.render(lower, codes), log_ratio
