@@ -17,8 +17,9 @@ images, trains and evaluates that ELBO. What was the best model along the way on
 is tested: its test log-likelihood stands beside the paper's and is estimated as there, importance
 weighted, by draws of q(z | x), but with each row's 2000 nearest exemplars, which can only lower it.
 What chose the model stands beside, a rough log-likelihood of 16 samples: choose settings by it.
-`--bound-samples` is `ExemplarVAE`'s `n_bound_samples`. What is done is written into `--results`, a
-JSON file, and is not done again with the same settings: a table grows over many runs.
+`--bound-samples` is `ExemplarVAE`'s `n_bound_samples`, `--weight-decay` by default what it uses.
+What is done is written into `--results`, a JSON file, and is not done again with the same settings:
+a table grows over many runs.
 
 The plans are the default (exemplars of the minibatch, which is random first and made of neighbours
 later), the gaussian prior and the VampPrior, and for an ablation random minibatches to the end, the
@@ -44,7 +45,7 @@ import numpy as np
 import torch
 from _machine import describe, file_to_write, markdown_table, peak_memory
 
-from sklearn_exemplar_vae._plan import plan_exemplars
+from sklearn_exemplar_vae._plan import WEIGHT_DECAY, plan_exemplars
 from sklearn_exemplar_vae.datasets import load_fashion_mnist, load_mnist, load_omniglot
 from sklearn_exemplar_vae.engine.devices import choose_autocast, choose_device
 from sklearn_exemplar_vae.engine.importance import importance_noise
@@ -164,6 +165,7 @@ def make_schedule(plan: str, arguments, n_epochs: int, images: Images) -> Schedu
         leave_one_out=True,
         autocast=choose_autocast("auto", "bernoulli", images.test.device),
         n_bound_samples=arguments.bound_samples,
+        weight_decay=arguments.weight_decay,
         **exemplars._asdict(),
     )
 
@@ -208,6 +210,7 @@ def settings(arguments) -> dict:
         "learning_rate",
         "kl_warmup",
         "bound_samples",
+        "weight_decay",
         "hidden_layer_sizes",
         "test_rows",
         "n_samples",
@@ -292,7 +295,8 @@ def table(results: list[dict], target: float) -> str:
             [
                 f"{cell.dataset}, {cell.architecture}, layers of {sizes}, seed {cell.seed}",
                 f"{cell.plan}, K = {settings['bound_samples']}, rate "
-                f"{settings['learning_rate']:g}, warm-up {settings['kl_warmup']:g}",
+                f"{settings['learning_rate']:g}, warm-up {settings['kl_warmup']:g}, decay "
+                f"{settings['weight_decay']:g}",
                 f"{result['training seconds']:.0f}",
                 str(result["epochs"]),
                 f"{result['validation ELBO']:.2f}",
@@ -374,6 +378,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=6e-3)
     parser.add_argument("--kl-warmup", type=float, default=3)
     parser.add_argument("--bound-samples", type=int, default=1, help="K of the last epochs")
+    parser.add_argument("--weight-decay", type=float, default=WEIGHT_DECAY)
     parser.add_argument("--hidden-layer-sizes", type=int, nargs="+", default=list(LAYERS))
     parser.add_argument("--test-rows", type=int, default=1000)
     parser.add_argument("--n-samples", type=int, default=5000)
@@ -388,7 +393,7 @@ def main() -> None:
     results = []
     if arguments.results is not None and arguments.results.exists():
         results = json.loads(arguments.results.read_text())
-        if not all("hidden_layer_sizes" in result["settings"] for result in results):
+        if not all("weight_decay" in result["settings"] for result in results):
             parser.error(f"{arguments.results} is of an earlier version: name another file.")
     asked = settings(arguments)
     done = {Cell(*result["cell"]) for result in results if result["settings"] == asked}

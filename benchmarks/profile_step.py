@@ -19,6 +19,7 @@ from _machine import describe, markdown_table
 from density import LAYERS, N_COMPONENTS, Images, make_schedule, new_model
 from torch.profiler import ProfilerActivity, profile
 
+from sklearn_exemplar_vae._plan import WEIGHT_DECAY
 from sklearn_exemplar_vae.engine.devices import choose_autocast
 from sklearn_exemplar_vae.engine.training import train
 
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=6e-3)
     parser.add_argument("--kl-warmup", type=float, default=3)
     parser.add_argument("--bound-samples", type=int, default=1)
+    parser.add_argument("--weight-decay", type=float, default=WEIGHT_DECAY)
     arguments = parser.parse_args()
     images = Images("mnist", arguments.data, torch.device("cpu"))
     dtype = choose_autocast("auto", "bernoulli", torch.device("cpu")) or torch.float32

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ._columns import check_scales_are_finite
 from ._fitting import BaseTrainedDensity
 from ._plan import (
+    WEIGHT_DECAY,
     check_grey_levels,
     check_image_shape,
     check_layer_sizes,
@@ -405,6 +406,7 @@ class ExemplarVAE(BaseTrainedDensity):
         autocast = choose_autocast(self.precision, self.likelihood_, device)
         settings = {"kl_warmup": kl_warmup, "autocast": autocast}
         settings["n_bound_samples"] = self.n_bound_samples
+        settings["weight_decay"] = 0.0 if self._has_start() else WEIGHT_DECAY
         return exemplars._asdict() | settings
 
     def _go_on(self, X):

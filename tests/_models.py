@@ -45,6 +45,7 @@ def torch_model(
         binary=False,
         start=None,
         row_mean=torch.full((n_features,), 0.5),
+        pseudo_inputs=torch.linspace(0.2, 0.8, 2 * n_features).view(2, n_features),
         generator=torch.Generator().manual_seed(0),
     )
 

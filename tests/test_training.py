@@ -8,6 +8,7 @@ import pytest
 import torch
 from _models import small_vae, torch_model, two_moons
 
+from sklearn_exemplar_vae import _exemplar_vae
 from sklearn_exemplar_vae.engine import scoring, training
 from sklearn_exemplar_vae.engine.bandwidth import best_bandwidth
 from sklearn_exemplar_vae.engine.importance import importance_noise
@@ -100,6 +101,40 @@ def test_averaged_weights_are_the_moving_average():
     pairs = zip(start, model.parameters(), epoch.model.parameters(), strict=True)
     for first, last, averaged in pairs:
         torch.testing.assert_close(averaged, 0.1 * first + 0.9 * last.detach())
+
+
+@pytest.mark.parametrize("prior", ["exemplar", "vamp"])
+def test_matrices_of_the_network_decay_and_nothing_else(prior):
+    """One step with and without: they differ by rate times decay of where they started."""
+    start = dict(torch_model(prior=prior, likelihood="bernoulli").named_parameters())
+    data = make_data()
+    data = data._replace(rows=(data.rows > 0).float())
+    ends = []
+    for weight_decay in (0.0, 0.5):
+        model = torch_model(prior=prior, likelihood="bernoulli")
+        schedule = Schedule(1, 60, 1e-2, 0, 59, True, weight_decay=weight_decay)
+        list(train(model, data, schedule, torch.Generator().manual_seed(0)))
+        ends.append(dict(model.named_parameters()))
+    n_decayed = 0
+    for name, first in start.items():
+        is_matrix = name.startswith("network") and name.endswith("weight")
+        n_decayed += is_matrix
+        decayed = 0.005 * first if is_matrix else torch.zeros_like(first)
+        torch.testing.assert_close(ends[0][name] - ends[1][name], decayed, rtol=1e-3, atol=1e-6)
+    assert n_decayed == 5
+
+
+def test_networks_decay_that_start_from_nothing(monkeypatch):
+    def losses(X):
+        model = small_vae(early_stopping=False).fit(X)
+        return model.loss_curve_
+
+    continuous = two_moons(60)
+    binary = (continuous > 0.3).astype(float)
+    before = losses(continuous), losses(binary)
+    monkeypatch.setattr(_exemplar_vae, "WEIGHT_DECAY", 30.0)
+    assert losses(continuous) == before[0]
+    assert losses(binary)[-1] != before[1][-1]
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])

@@ -61,6 +61,7 @@ class Schedule(NamedTuple):
     neighbors_from: float = 1.0  # the share of the epochs after which exemplars are near a row
     retrieved: Retrieved | None = None  # how they are found; None makes neighbours a batch
     n_bound_samples: int = 1  # K, codes drawn from q(z | x) for a row's bound, in the end
+    weight_decay: float = 0.0  # of the network's matrices, a step: times the learning rate
 
 
 class Epoch(NamedTuple):
@@ -146,8 +147,12 @@ class Trainer:
         self.averaged = copy.deepcopy(model)
         self._averages = [parameter.data for parameter in self.averaged.parameters()]
         self._current = [parameter.data for parameter in model.parameters()]
-        self._optimiser = torch.optim.Adam(
-            model.parameters(), schedule.learning_rate, betas=(0.9, SQUARES_DECAY), fused=True
+        self._optimiser = torch.optim.AdamW(
+            decayed_apart(model, schedule.weight_decay),
+            schedule.learning_rate,
+            betas=(0.9, SQUARES_DECAY),
+            weight_decay=0.0,
+            fused=True,
         )
         self._n_steps = 0
 
@@ -221,6 +226,17 @@ class Trainer:
                 drawn,
             )
         return (weights * bound).sum(), weights.sum()
+
+
+def decayed_apart(model, weight_decay: float) -> list[dict]:
+    """Groups of the parameters of ``model``: what decays, the network's matrices, and what not.
+
+    Biases, a bandwidth or pseudo-inputs are not the better for being near zero.
+    """
+    decayed = [parameter for parameter in model.network.parameters() if parameter.ndim > 1]
+    ids = {id(parameter) for parameter in decayed}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in ids]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others}]
 
 
 def batch_growth(schedule: Schedule, source, progress: float) -> int:
