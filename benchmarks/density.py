@@ -343,6 +343,8 @@ def draw(results: list[dict], path: Path) -> None:
             label = f"{cell.architecture}: {label}"
         if settings["hidden_layer_sizes"] != list(LAYERS):
             label += f", layers of {settings['hidden_layer_sizes']}"
+        if settings["weight_decay"] != WEIGHT_DECAY:
+            label += f", decay {settings['weight_decay']:g}"
         axis.plot(seconds, elbo, marker=".", label=label)
     best = max(elbo for result in results for _, elbo in result["curve"])
     axis.set(xlabel="seconds of training", ylabel="validation ELBO, nats")
@@ -388,6 +390,8 @@ def main() -> None:
         parser.error("omniglot needs --data: there is nowhere to fetch it from.")
     if min(arguments.hidden_layer_sizes) < 1:
         parser.error("--hidden-layer-sizes must be positive.")
+    if arguments.weight_decay < 0:
+        parser.error("--weight-decay must not be negative.")
     if arguments.curve_points < 1:
         parser.error("--curve-points must be at least 1: the model tested is one of them.")
     results = []

@@ -143,6 +143,8 @@ class ExemplarVAE(BaseTrainedDensity):
         does not start from a density estimate at most a fiftieth of the rows, but at least 25.
     learning_rate_init : float, default=0.001
         Adam's step size at the start, falling along a cosine to almost zero at `max_iter`.
+        Where training does not start from a density estimate (see `bandwidth`), the networks'
+        weights shrink at every step by a tenth of that step size, relative to themselves.
     max_iter : int, default=100
         Epochs at most. 0 keeps the start: a kernel density estimate on continuous data.
     early_stopping : bool, default=True

@@ -106,12 +106,20 @@ def test_averaged_weights_are_the_moving_average():
 @pytest.mark.parametrize("prior", ["exemplar", "vamp"])
 def test_matrices_of_the_network_decay_and_nothing_else(prior):
     """One step with and without: they differ by rate times decay of where they started."""
-    start = dict(torch_model(prior=prior, likelihood="bernoulli").named_parameters())
+
+    def shifted_model():
+        """No parameter is zero, where decay would not show."""
+        model = torch_model(prior=prior, likelihood="bernoulli")
+        for parameter in model.parameters():
+            parameter.data.add_(0.1)
+        return model
+
+    start = dict(shifted_model().named_parameters())
     data = make_data()
     data = data._replace(rows=(data.rows > 0).float())
     ends = []
     for weight_decay in (0.0, 0.5):
-        model = torch_model(prior=prior, likelihood="bernoulli")
+        model = shifted_model()
         schedule = Schedule(1, 60, 1e-2, 0, 59, True, weight_decay=weight_decay)
         list(train(model, data, schedule, torch.Generator().manual_seed(0)))
         ends.append(dict(model.named_parameters()))
@@ -125,16 +133,21 @@ def test_matrices_of_the_network_decay_and_nothing_else(prior):
 
 
 def test_networks_decay_that_start_from_nothing(monkeypatch):
-    def losses(X):
-        model = small_vae(early_stopping=False).fit(X)
-        return model.loss_curve_
+    def losses(X, **parameters):
+        return small_vae(early_stopping=False, **parameters).fit(X).loss_curve_
 
     continuous = two_moons(60)
     binary = (continuous > 0.3).astype(float)
-    before = losses(continuous), losses(binary)
+    from_nothing = [
+        {"X": binary},
+        {"X": continuous, "prior": "vamp"},
+        {"X": continuous, "architecture": "hierarchical"},
+    ]
+    start, before = losses(continuous), [losses(**fit) for fit in from_nothing]
     monkeypatch.setattr(_exemplar_vae, "WEIGHT_DECAY", 30.0)
-    assert losses(continuous) == before[0]
-    assert losses(binary)[-1] != before[1][-1]
+    assert losses(continuous) == start
+    for fit, loss in zip(from_nothing, before, strict=True):
+        assert losses(**fit)[-1] != loss[-1]
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])

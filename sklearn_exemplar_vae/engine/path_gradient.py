@@ -14,7 +14,8 @@ class PathGradient:
     sum w)`` times the first, so the first is multiplied by one more than that: by one for a single
     draw (Roeder, Wu & Duvenaud 2017), by ``w_k / sum w`` for several and a ``kl_weight`` of one
     (Tucker et al. 2019). The bound is the same and so is the expectation of its gradient, whose
-    noise now vanishes as q becomes the posterior. (Where q is much too narrow there is more.)
+    noise now vanishes as q becomes the posterior. (Where q is much too narrow there is more
+    noise.)
 
     It is used on the way to the bound, and told the weights (`weigh`) once there are any.
 
@@ -44,11 +45,11 @@ class PathGradient:
         return with_gradient_times(codes, self._factor_of_condition)
 
     def _factor(self) -> torch.Tensor:
-        return 1 - self.kl_weight * (1 - self._shares)
+        return (1 - self.kl_weight) + self.kl_weight * self._shares
 
     def _factor_of_condition(self) -> torch.Tensor:
         factor = self._factor()
-        # Where shares are zero so is the gradient, whatever it is multiplied by.
+        # Where the factor is zero the gradient arrives as zero, by that factor of z1.
         share = self.kl_weight * self._shares / factor.clamp_min(torch.finfo(factor.dtype).tiny)
         return 1 - self.kl_weight * (1 - self._shares) * (1 + share)
 

@@ -52,8 +52,8 @@ class TwoLevelNetwork(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Parameters of p(x | z1, z2) at a draw of q, and log p(z1 | z2) / q(z1 | x, z2) there.
 
-        ``rows`` and ``noise`` broadcast against ``codes`` (..., d); with a ``path`` these are (n,
-        K, d), and the gradient is by way of it.
+        ``rows`` and ``noise`` broadcast against ``codes`` (..., d). With a ``path`` the codes are
+        (n, K, d), and the gradient is by way of it.
         """
         condition = codes
         if path is not None:
