@@ -397,7 +397,7 @@ def main() -> None:
     results = []
     if arguments.results is not None and arguments.results.exists():
         results = json.loads(arguments.results.read_text())
-        if not all("weight_decay" in result["settings"] for result in results):
+        if not all("weight_decay" in result.get("settings", {}) for result in results):
             parser.error(f"{arguments.results} is of an earlier version: name another file.")
     asked = settings(arguments)
     done = {Cell(*result["cell"]) for result in results if result["settings"] == asked}

@@ -8,32 +8,16 @@ from functools import partial
 
 import pytest
 import torch
+from _models import torch_model
 
 from sklearn_exemplar_vae.engine.kde_start import KernelStart
 from sklearn_exemplar_vae.engine.model import build_model
 from sklearn_exemplar_vae.engine.priors import Exemplars, normal_log_prob
 
-N_FEATURES, N_COMPONENTS = 4, 2
+N_FEATURES = N_COMPONENTS = 4
 N_PARTS, N_DRAWS = 50, 1000
 # What is trained by way of q: all else has the same gradient, draw by draw.
 OF_POSTERIORS = re.compile(r"encoder|mean_head|log_variance_head|lower_(from|joint|posterior)")
-
-
-def small_model(architecture, prior):
-    generator = torch.Generator().manual_seed(0)
-    return build_model(
-        N_FEATURES,
-        N_COMPONENTS,
-        architecture=architecture,
-        hidden_layer_sizes=(3,),
-        prior=prior,
-        likelihood="bernoulli",
-        binary=True,
-        start=None,
-        row_mean=torch.full((N_FEATURES,), 0.5),
-        pseudo_inputs=torch.rand(2, N_FEATURES, generator=generator),
-        generator=generator,
-    ).double()
 
 
 def whole_bound(model, rows, mean, log_variance, noise, log_prior, kl_weight):
@@ -75,7 +59,7 @@ def gradient_of(bound, model, noise, kl_weight):
 def test_gradient_is_that_of_the_whole_bound_in_expectation(
     architecture, prior, n_samples, kl_weight
 ):
-    model = small_model(architecture, prior)
+    model = torch_model(N_FEATURES, prior, "bernoulli", architecture).double()
     generator = torch.Generator().manual_seed(2)
     differences, wholes = defaultdict(list), defaultdict(list)
     for _ in range(N_PARTS):
