@@ -38,10 +38,12 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
         row is as wide as the density's rows are apart, whatever their class: where rows are few,
         one density for all draws rows that lie far from their exemplars. If only some classes are
         rare, one density of all rows is mostly better.
-    noise : bool or "auto", default="auto"
-        Whether a redrawn row is a draw of p(x | z) or its mean. "auto": a draw where the likelihood
-        is Gaussian, and of zeros and ones that are integers; the mean (as in the paper) of floats
-        between 0 and 1 and of grey levels.
+    noise : bool, {"auto", "residual", "random_residual"}, default="auto"
+        Whether a redrawn row is a draw of p(x | z), or its mean (as in the paper), or the row
+        itself moved as that mean moves with the code ("residual"; all as in
+        `ExemplarVAE.sample_like`). "auto": "residual", which keeps what the decoder cannot know;
+        but a draw where all columns are integers other than grey levels, as the row would mostly be
+        rounded to itself.
     random_state : int, RandomState instance or None, default=None
         Picks rows and redraws them; seeds the density if that has no random state of its own.
 
@@ -142,7 +144,7 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
             X, labels, random_state = self._fit(X, y, sample_weight)
             n_redrawn = round(self.proportion * len(X))
             rows = random_state.choice(len(X), n_redrawn, replace=False)
-            return self._redraw(X, labels, rows, random_state)
+            return self._redraw(X.copy(), labels, rows, random_state)
 
     def transform(self, X):
         """Return X unchanged, once it is known to have the columns of fit.

@@ -19,7 +19,11 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import check_array, check_random_state, gen_batches
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._portable_state import PortableState
@@ -37,7 +41,7 @@ from ._rows import (
 from .engine.cells import Cells
 from .engine.flow import FlowModel
 from .engine.importance import ImportanceNoise, importance_noise
-from .engine.model import ExemplarModel
+from .engine.model import RESIDUAL_NOISES, ExemplarModel
 from .engine.priors import Exemplars
 from .engine.retrieval import ApproximateRetrieval, ExactRetrieval, leave_self_out
 from .engine.scoring import encode, log_density
@@ -168,10 +172,14 @@ class BaseExemplarDensity(
         n_samples : int, default=1
             Draws for each row.
         random_state : int, RandomState instance or None, default=None
-        noise : bool, default=True
+        noise : bool, "residual" or "random_residual", default=True
             Whether a row is drawn from p(x | z), or is its mean at the code z drawn: for images the
-            picture without its grain, which is what the paper augments with. It makes no difference
-            for a flow, nor for probabilities of a one, which are means in either case.
+            picture without its grain, which is what the paper augments with. "residual": that mean
+            and what the mean at the code of the row of X leaves of it, within the range of the
+            likelihood. A row then moves as the decoder does, and keeps what the decoder knows
+            nothing of. "random_residual": a random part of that, uniform in [0, 1] for every draw.
+            None of this makes a difference for a flow; of probabilities of a one (bernoulli, X in
+            fit not only zeros and ones) True is the mean too.
 
         Returns
         -------
@@ -185,19 +193,22 @@ class BaseExemplarDensity(
         """
         X = self._check_rows(X)
         self._check_count("n_samples", n_samples)
-        self._check("noise", noise, ["boolean"])
+        self._check("noise", noise, ["boolean", StrOptions(set(RESIDUAL_NOISES))])
+        noise = noise if isinstance(noise, str) else bool(noise)
         generator = self._generator(random_state)
         samples = np.empty((len(X), n_samples, X.shape[1]), dtype=self._dtype())
         for part in gen_batches(len(X), max(1, ROWS_AT_A_TIME // n_samples)):
             rows = self._to_model(X[part], np.float32)
             draw = partial(self._sample_near, rows, noise)
-            drawn = over_draws(draw, n_samples, generator)
-            samples[part] = np.concatenate(drawn, axis=1)
+            start = 0
+            for drawn in over_draws(draw, n_samples, generator):
+                samples[part, start : start + drawn.shape[1]] = drawn
+                start += drawn.shape[1]
         return samples
 
-    def _sample_near(self, rows: torch.Tensor, noise: bool, n_samples: int, seed: int):
+    def _sample_near(self, rows: torch.Tensor, noise, n_samples: int, seed: int):
         drawn = self._model.sample_near(rows, n_samples, noise, self._generator(seed))
-        is_drawn = noise or not self._model.has_means
+        is_drawn = noise is True or not self._model.has_means
         drawn = self._from_model(drawn.flatten(0, 1), is_drawn)
         return drawn.reshape(len(rows), n_samples, -1)
 

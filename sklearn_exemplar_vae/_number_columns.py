@@ -87,8 +87,7 @@ class NumberColumns(NamedTuple):
         return type(X)(numbers, columns=X.columns[self.positions]) if is_frame(X) else numbers
 
     def put(self, X, rows: np.ndarray, numbers: np.ndarray):
-        """A copy of X in whose ``rows`` these columns are ``numbers`` (len(rows), k)."""
-        X = X.copy()
+        """X, whose ``rows`` now have ``numbers`` (len(rows), k) in these columns."""
         if not is_frame(X) and X.dtype.kind == "f":
             X[rows] = numbers
             return X

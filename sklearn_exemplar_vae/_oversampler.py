@@ -40,8 +40,9 @@ class ExemplarOverSampler(BaseRedraw):
     per_class : bool, default=False
         Fit a density for each class that grows; a frozen ``estimator`` is then an error. If only
         some classes are rare, one of all rows is mostly better: it knows what large classes teach.
-    noise : bool or "auto", default="auto"
-        Whether a row is a draw of p(x | z) or its mean; "auto" as in `ExemplarAugmenter`.
+    noise : bool, {"auto", "residual", "random_residual"}, default="auto"
+        Whether a row is a draw of p(x | z), its mean, or its exemplar moved; as in
+        `ExemplarAugmenter`.
     random_state : int, RandomState instance or None, default=None
         Picks exemplars and draws rows; seeds the density if that has no random state of its own.
 

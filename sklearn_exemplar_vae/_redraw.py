@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import HasMethods, InvalidParameterError, S
 from ._exemplar_vae import ExemplarVAE
 from ._number_columns import NumberColumns, is_frame
 from ._rows import check_weights
+from .engine.model import RESIDUAL_NOISES
 
 
 def new_seed(random_state: np.random.RandomState) -> int:
@@ -33,7 +34,7 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "sample_like"]), None],
         "per_class": ["boolean"],
-        "noise": ["boolean", StrOptions({"auto"})],
+        "noise": ["boolean", StrOptions({"auto", *RESIDUAL_NOISES})],
         "random_state": ["random_state"],
     }
 
@@ -72,9 +73,9 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
         self.density_, self._columns = density, columns
 
     def _redraw(self, X, labels, rows: np.ndarray, random_state: np.random.RandomState):
-        """A copy of the table X in which each of its ``rows`` is redrawn near itself."""
+        """The table X, each of its ``rows`` redrawn near itself; X itself, not a copy."""
         if len(rows) == 0:
-            return X.copy()
+            return X
         if not self.per_class:
             return self._columns.put(X, rows, self._near(self.density_, X, rows, random_state))
         redrawn = np.empty((len(rows), len(self._columns.positions)))
@@ -92,9 +93,10 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
             numbers = self._columns.named(numbers, X)
         noise = self.noise
         if noise == "auto":
-            # A mean of zeros and ones, rounded to integers, would mostly be the row itself.
-            drawn = ("gaussian", "bernoulli") if self._columns.are_integers else ("gaussian",)
-            noise = getattr(density, "likelihood_", "gaussian") in drawn
+            # Rounded to integers, other than grey levels, a row that has moved a little would
+            # mostly be the row itself.
+            levels = getattr(density, "likelihood_", "gaussian") == "logistic"
+            noise = True if self._columns.are_integers and not levels else "residual"
         seed = new_seed(random_state)
         try:
             return density.sample_like(numbers, 1, random_state=seed, noise=noise)[:, 0]

@@ -247,16 +247,28 @@ def test_no_noise_is_no_noise():
     assert np.linalg.matrix_rank(means - means.mean(0), tol=1e-3) == 1
 
 
-def test_means_for_zeros_and_ones_and_draws_for_numbers():
+def redrawn_by(noise, X, **parameters):
+    augmenter = ExemplarAugmenter(small_vae(**parameters), 1.0, noise=noise, random_state=0)
+    return augmenter.fit_transform(X)
+
+
+def test_rows_are_moved_by_default_and_integers_drawn():
     rng = np.random.default_rng(0)
-    binary = rng.integers(0, 2, (60, 5)).astype(float)
-    redrawn = ExemplarAugmenter(small_vae(), 1.0, random_state=0).fit_transform(binary)
-    assert ((redrawn > 0) & (redrawn < 1)).any()
-    redrawn = ExemplarAugmenter(small_vae(), 1.0, noise=True, random_state=0).fit_transform(binary)
-    assert set(np.unique(redrawn)) == {0.0, 1.0}
-    # Of integers a rounded mean would mostly be the row again.
-    whole = ExemplarAugmenter(small_vae(), 1.0, random_state=0).fit_transform(binary.astype(int))
-    np.testing.assert_array_equal(whole, redrawn)
+    binary = rng.integers(0, 2, (60, 5))
+    levels = rng.integers(0, 256, (60, 5))
+    for X, parameters in (
+        (binary.astype(float), {}),
+        (rng.normal(size=(60, 5)), {}),
+        (rng.uniform(size=(60, 5)), {"likelihood": "bernoulli"}),
+        (levels, {"likelihood": "logistic"}),
+    ):
+        moved, by_default = (redrawn_by(n, X, **parameters) for n in ("residual", "auto"))
+        np.testing.assert_array_equal(by_default, moved)
+        assert (redrawn_by(False, X, **parameters) != moved).any()
+    # Rounded, a row that has moved a little would mostly be the row again.
+    for X in (binary, levels):
+        np.testing.assert_array_equal(redrawn_by("auto", X), redrawn_by(True, X))
+        assert (redrawn_by("residual", X) != redrawn_by(True, X)).any()
 
 
 @pytest.mark.parametrize("wrap", [ExemplarAugmenter, ExemplarOverSampler])

@@ -297,3 +297,39 @@ def test_means_near_grey_images_are_no_draws():
     draws = model.sample_like(X[:5], 3, random_state=0)
     means = model.sample_like(X[:5], 3, random_state=0, noise=False)
     assert (draws == np.rint(draws)).all() and (means != np.rint(means)).any()
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "hierarchical"])
+def test_a_row_moves_as_the_decoder_does_and_keeps_its_residual(architecture):
+    X = np.random.default_rng(0).normal(size=(60, 3)) @ np.diag([1.0, 5.0, 0.2])
+    model = small_vae(n_components=1, architecture=architecture).fit(X)
+    means = model.sample_like(X[:9], 50, random_state=0, noise=False)
+    residual = (X - model.inverse_transform(model.transform(X)))[:9, None]
+    assert abs(residual).mean() > 0.1
+    moved = model.sample_like(X[:9], 50, random_state=0, noise="residual")
+    np.testing.assert_allclose(moved - means, np.broadcast_to(residual, means.shape), atol=1e-5)
+    moved = model.sample_like(X[:9], 50, random_state=0, noise="random_residual")
+    shares = ((moved - means) / residual).round(2)
+    # One share for a whole row, uniform in [0, 1].
+    np.testing.assert_allclose(shares, np.broadcast_to(shares[..., :1], shares.shape), atol=0.03)
+    assert abs(shares.mean() - 1 / 2) < 0.05 and abs(shares.var() - 1 / 12) < 0.02
+    assert shares.min() >= 0 and shares.max() <= 1
+
+
+@pytest.mark.parametrize("likelihood, scale", [("bernoulli", 1), ("logistic", 255)])
+def test_moved_images_stay_images(likelihood, scale):
+    X = np.random.default_rng(0).integers(0, 256, (40, 6)) / 255 * scale
+    X = np.rint(X) if scale > 1 else X
+    model = small_vae(likelihood=likelihood).fit(X)
+    means = model.sample_like(X, 3, random_state=0, noise=False)
+    expected = means + (X - model.inverse_transform(model.transform(X)))[:, None]
+    assert (expected < 0).any() and (expected > scale).any()
+    moved = model.sample_like(X, 3, random_state=0, noise="residual")
+    np.testing.assert_allclose(moved, expected.clip(0, scale), atol=1e-4 * scale)
+
+
+def test_kinds_of_noise_that_there_are():
+    model = small_vae().fit(np.random.default_rng(0).normal(size=(60, 3)))
+    for noise in ("auto", "some", 1):
+        with pytest.raises(ValueError, match="'noise'.*random_residual"):
+            model.sample_like(np.zeros((1, 3)), noise=noise)

@@ -81,7 +81,7 @@ class FlowModel(nn.Module):
         return self.decode(self.prior.sample(exemplars, n_samples, generator))
 
     @torch.no_grad()
-    def sample_near(self, rows: torch.Tensor, n_samples: int, noise: bool, generator):
+    def sample_near(self, rows: torch.Tensor, n_samples: int, noise: bool | str, generator):
         """Rows (n, n_samples, D) whose codes are drawn from the kernel at the row they stand under.
 
         All noise there is is that of the code.

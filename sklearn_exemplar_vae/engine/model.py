@@ -20,6 +20,8 @@ from .vamp import VampPrior
 
 PRIORS = ("exemplar", "gaussian", "vamp")
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
+# What `sample_near` adds to means in the place of a draw of the likelihood's noise.
+RESIDUAL_NOISES = ("residual", "random_residual")
 
 
 class ExemplarModel(nn.Module):
@@ -159,15 +161,25 @@ class ExemplarModel(nn.Module):
         return self.network.generate(codes, generator)
 
     @torch.no_grad()
-    def sample_near(self, rows: torch.Tensor, n_samples: int, noise: bool, generator):
-        """Rows (n, n_samples, D) near the row they stand under: draws or means of p(x | z)."""
+    def sample_near(self, rows: torch.Tensor, n_samples: int, noise: bool | str, generator):
+        """Rows (n, n_samples, D) near the row they stand under: draws or means of p(x | z).
+
+        With a ``noise`` of `RESIDUAL_NOISES`, means and (a part of) what is left of the row when
+        its own mean is taken from it.
+        """
         mean, log_variance = self.network.encode(rows)
-        mean = mean[:, None].expand(-1, n_samples, -1)
-        codes = self.prior.sample_near(mean, log_variance[:, None], generator)
+        codes = mean[:, None].expand(-1, n_samples, -1)
+        codes = self.prior.sample_near(codes, log_variance[:, None], generator)
         outputs = self.network.generate(codes, generator)
-        if noise:
-            return self.likelihood.sample(outputs, generator)
-        return self.likelihood.mean(outputs)
+        means = self.likelihood.mean(outputs)
+        if noise not in RESIDUAL_NOISES:
+            return self.likelihood.sample(outputs, generator) if noise else means
+        residual = (rows - self.decode(mean))[:, None]
+        if noise == "random_residual":
+            shape = (len(rows), n_samples, 1)
+            residual = residual * torch.rand(shape, generator=generator, device=rows.device)
+        near = means + residual
+        return near if self.likelihood.bounds is None else near.clamp(*self.likelihood.bounds)
 
 
 def perturb(
