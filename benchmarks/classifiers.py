@@ -1,4 +1,4 @@
-"""Does augmentation help a classifier? Four classifiers, eight ways to more rows, by four measures.
+"""Does augmentation help a classifier? Four classifiers, many ways to more rows, by four measures.
 
     python benchmarks/classifiers.py --data ../shared/data
     python benchmarks/classifiers.py --data ../shared/data --sets mnist-100 --repeats 3 \\
@@ -13,7 +13,8 @@ noise: a copy of a row with Gaussian noise of a tenth of each column's standard 
 point between two random rows of a class. SMOTE: between a row and one of its five nearest.
 RandomOverSampler: kernel density estimation in the input space, imbalanced-learn's, shrinkage one.
 ours: `ExemplarOverSampler`, its density an `ExemplarVAE` fitted to the training rows without
-labels. ours, per class: one for each class. ours, flow: an `ExemplarFlow`, of tables
+labels. ours, means: the same density, new images being the decoder's means and not the rows moved
+as these move. ours, per class: a density for each class. ours, flow: an `ExemplarFlow`, of tables
 without a constant column. ours, all rows: an `ExemplarVAE` fitted once to all 50000 rows of MNIST,
 without labels.
 
@@ -137,6 +138,10 @@ def ways(X: np.ndarray, y: np.ndarray, is_image: bool, factor: int, of_all, seed
     density = ExemplarVAE(likelihood="bernoulli" if is_image else "auto")
     sampler = ExemplarOverSampler(sizes, estimator=density, random_state=seed)
     yield "ours", *sampler.fit_resample(X, y)
+    if is_image:
+        frozen = FrozenEstimator(sampler.density_)
+        by_means = clone(sampler).set_params(estimator=frozen, noise=False)
+        yield "ours, means", *by_means.fit_resample(X, y)
     yield "ours, per class", *clone(sampler).set_params(per_class=True).fit_resample(X, y)
     if not is_image and np.ptp(X, axis=0).min() > 0:
         sampler.set_params(estimator=ExemplarFlow("exemplar"))

@@ -28,6 +28,27 @@ def test_a_proportion_of_the_rows_is_redrawn_each_near_itself(proportion):
     np.testing.assert_allclose(augmented[moved] - X[moved], SHIFT, atol=0.011)
 
 
+@pytest.mark.parametrize("by", ["augmenter", "classifier", "over-sampler"])
+def test_what_was_given_stays_as_it_was(by):
+    X, y = whole_rows(40)
+    for table in (X, X.astype(np.int64), mixed_frame(40)):
+        copy = table.copy()
+        augmenter = ExemplarAugmenter(Shifted(), 1.0, random_state=0)
+        if by == "augmenter":
+            result = augmenter.fit_transform(table, y)
+        elif by == "over-sampler":
+            result, _ = ExemplarOverSampler({0: 40}, estimator=Shifted()).fit_resample(table, y)
+        else:
+            model = AugmentedClassifier(Recorder(), augmenter, n_passes=1)
+            result = model.fit(table, y).estimator_.calls_[0][0]
+        assert result is not table
+        np.testing.assert_array_equal(np.asarray(table), np.asarray(copy))
+    # Nor is a result of real rows alone the array itself.
+    alone = ExemplarAugmenter(Shifted(), 0.0).fit_transform(X)
+    alone += 1
+    np.testing.assert_array_equal(X, whole_rows(40)[0])
+
+
 def test_transform_is_the_identity():
     X, y = whole_rows()
     augmenter = ExemplarAugmenter(Shifted(), random_state=0).fit(X, y)
