@@ -13,10 +13,10 @@ noise: a copy of a row with Gaussian noise of a tenth of each column's standard 
 point between two random rows of a class. SMOTE: between a row and one of its five nearest.
 RandomOverSampler: kernel density estimation in the input space, imbalanced-learn's, shrinkage one.
 ours: `ExemplarOverSampler`, its density an `ExemplarVAE` fitted to the training rows without
-labels. ours, means: the same density, new images being the decoder's means and not the rows moved
-as these move. ours, per class: a density for each class. ours, flow: an `ExemplarFlow`, of tables
-without a constant column. ours, all rows: an `ExemplarVAE` fitted once to all 50000 rows of MNIST,
-without labels.
+labels. ours, means: the same density, new images being the decoder's means alone, without a random
+part of what these leave of the row. ours, per class: a density for each class. ours, flow: an
+`ExemplarFlow`, of tables without a constant column. ours, all rows: an `ExemplarVAE` fitted once to
+all 50000 rows of MNIST, without labels.
 
 Accuracy, balanced accuracy and the expected calibration error (ten equal bins of the confidence)
 are per cent, the log-loss nats. Gains are over no augmentation on the same rows, ± a standard error

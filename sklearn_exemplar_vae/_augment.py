@@ -40,10 +40,11 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
         rare, one density of all rows is mostly better.
     noise : bool, {"auto", "residual", "random_residual"}, default="auto"
         Whether a redrawn row is a draw of p(x | z), or its mean (as in the paper), or the row
-        itself moved as that mean moves with the code ("residual"; all as in
-        `ExemplarVAE.sample_like`). "auto": "residual", which keeps what the decoder cannot know;
-        but a draw where all columns are integers other than grey levels, as the row would mostly be
-        rounded to itself.
+        itself moved as that mean moves with the code ("residual"), or something between these two
+        ("random_residual"; all as in `ExemplarVAE.sample_like`). "auto": the last, which is good
+        both for densities of few rows, where means are too much alike, and of many; but a draw
+        where all columns are integers other than grey levels, as the row would mostly be rounded to
+        itself.
     random_state : int, RandomState instance or None, default=None
         Picks rows and redraws them; seeds the density if that has no random state of its own.
 

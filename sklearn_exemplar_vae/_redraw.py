@@ -96,7 +96,7 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
             # Rounded to integers, other than grey levels, a row that has moved a little would
             # mostly be the row itself.
             levels = getattr(density, "likelihood_", "gaussian") == "logistic"
-            noise = True if self._columns.are_integers and not levels else "residual"
+            noise = True if self._columns.are_integers and not levels else "random_residual"
         seed = new_seed(random_state)
         try:
             return density.sample_like(numbers, 1, random_state=seed, noise=noise)[:, 0]

@@ -283,7 +283,7 @@ def test_rows_are_moved_by_default_and_integers_drawn():
         (rng.uniform(size=(60, 5)), {"likelihood": "bernoulli"}),
         (levels, {"likelihood": "logistic"}),
     ):
-        moved, by_default = (redrawn_by(n, X, **parameters) for n in ("residual", "auto"))
+        moved, by_default = (redrawn_by(n, X, **parameters) for n in ("random_residual", "auto"))
         np.testing.assert_array_equal(by_default, moved)
         assert (redrawn_by(False, X, **parameters) != moved).any()
     # Rounded, a row that has moved a little would mostly be the row again.
