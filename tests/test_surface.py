@@ -307,13 +307,13 @@ def test_a_row_moves_as_the_decoder_does_and_keeps_its_residual(architecture):
     residual = (X - model.inverse_transform(model.transform(X)))[:9, None]
     assert abs(residual).mean() > 0.1
     moved = model.sample_like(X[:9], 50, random_state=0, noise="residual")
-    np.testing.assert_allclose(moved - means, np.broadcast_to(residual, means.shape), atol=1e-5)
+    np.testing.assert_allclose(moved - means, np.broadcast_to(residual, means.shape), atol=1e-4)
     moved = model.sample_like(X[:9], 50, random_state=0, noise="random_residual")
-    shares = ((moved - means) / residual).round(2)
     # One share for a whole row, uniform in [0, 1].
-    np.testing.assert_allclose(shares, np.broadcast_to(shares[..., :1], shares.shape), atol=0.03)
+    shares = ((moved - means) * residual).sum(-1) / (residual**2).sum(-1)
+    np.testing.assert_allclose(moved - means, shares[..., None] * residual, atol=1e-4)
     assert abs(shares.mean() - 1 / 2) < 0.05 and abs(shares.var() - 1 / 12) < 0.02
-    assert shares.min() >= 0 and shares.max() <= 1
+    assert shares.min() > -0.01 and shares.max() < 1.01
 
 
 @pytest.mark.parametrize("likelihood, scale", [("bernoulli", 1), ("logistic", 255)])

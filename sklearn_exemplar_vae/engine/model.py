@@ -171,9 +171,11 @@ class ExemplarModel(nn.Module):
         codes = mean[:, None].expand(-1, n_samples, -1)
         codes = self.prior.sample_near(codes, log_variance[:, None], generator)
         outputs = self.network.generate(codes, generator)
+        if noise is True:
+            return self.likelihood.sample(outputs, generator)
         means = self.likelihood.mean(outputs)
-        if noise not in RESIDUAL_NOISES:
-            return self.likelihood.sample(outputs, generator) if noise else means
+        if noise is False:
+            return means
         residual = (rows - self.decode(mean))[:, None]
         if noise == "random_residual":
             shape = (len(rows), n_samples, 1)
