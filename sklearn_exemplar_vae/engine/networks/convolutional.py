@@ -37,7 +37,9 @@ class GatedConvolution(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         outputs = F.conv2d(images, self.weight, self.bias, stride=self.stride, padding=self.padding)
-        return F.glu(outputs, dim=1)
+        # The gate's gradient has channels last only if they are the last dimension it sees, and
+        # a convolution given another order copies it: 10 ms of 64 images' gradient, here 1.
+        return F.glu(outputs.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class ConvolutionalNetwork(TwoLevelNetwork):
@@ -109,8 +111,11 @@ class ConvolutionalNetwork(TwoLevelNetwork):
         return F.conv2d(self.decoder(images), self.output_weight)
 
     def of_images(self, layers, rows: torch.Tensor) -> torch.Tensor:
-        """``layers`` of the rows (..., D) as images, their outputs flat again, (..., m)."""
-        images = rows.reshape(-1, *self.image_shape)
+        """``layers`` of the rows (..., D) as images, their outputs flat again, (..., m).
+
+        A pixel's channels lie side by side, which is the order convolutions are fastest in.
+        """
+        images = rows.reshape(-1, *self.image_shape).clone(memory_format=torch.channels_last)
         n_images = max(1, MAX_PIXELS[images.device.type] // (images.shape[-2] * images.shape[-1]))
         outputs = [layers(part).flatten(1) for part in images.split(n_images)]
         return torch.cat(outputs).view(*rows.shape[:-1], -1)
