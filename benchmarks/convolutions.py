@@ -58,13 +58,18 @@ class Planes(ConvolutionalNetwork):
         return torch.cat(outputs).view(*rows.shape[:-1], -1)
 
 
+def keep_planes(network: ConvolutionalNetwork) -> None:
+    """Give the network the other order."""
+    network.__class__ = Planes
+    for module in network.modules():
+        if isinstance(module, GatedConvolution):
+            module.__class__ = PlanesGate
+
+
 def build(images: Images, by_planes: bool):
     model = new_model("conv", "exemplar", images, LAYERS, seed=0)
     if by_planes:
-        model.network.__class__ = Planes
-        for module in model.network.modules():
-            if isinstance(module, GatedConvolution):
-                module.__class__ = PlanesGate
+        keep_planes(model.network)
     return model
 
 

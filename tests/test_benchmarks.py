@@ -35,6 +35,36 @@ def test_plain_sums_are_the_scores(scripts):
     np.testing.assert_allclose(plain_scores(model, X, True), of_posterior, atol=1e-3)
 
 
+def test_both_orders_of_channels_are_one_network(scripts):
+    """Outputs and gradients do not depend on how images lie in memory."""
+    from convolutions import ConvolutionalNetwork, keep_planes
+
+    generator = torch.Generator().manual_seed(0)
+    network = ConvolutionalNetwork(
+        3 * 8 * 12,
+        4,
+        image_shape=(3, 8, 12),
+        hidden_layer_sizes=(5, 6),
+        output_bias=None,
+        generator=generator,
+    ).double()
+    rows = torch.randn(7, 288, dtype=torch.float64, generator=generator)
+    codes, lower = torch.randn(2, 7, 4, dtype=torch.float64, generator=generator)
+
+    def outputs_and_gradients():
+        network.zero_grad()
+        outputs = [*network.encode(rows), *network.lower_posterior(rows, codes)]
+        outputs.append(network.render(lower, codes))
+        sum((output.sin() * output).sum() for output in outputs).backward()
+        gradients = [p.grad.clone() for p in network.parameters() if p.grad is not None]
+        return [output.detach() for output in outputs] + gradients
+
+    ours = outputs_and_gradients()
+    keep_planes(network)
+    for own, other in zip(ours, outputs_and_gradients(), strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-9, atol=1e-9)
+
+
 class Inline:
     """A pool of processes that is none."""
 
