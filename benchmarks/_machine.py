@@ -8,6 +8,7 @@ import platform
 import resource
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import numpy
@@ -33,6 +34,13 @@ def file_to_write(text: str) -> Path:
     if not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"the folder of {text!r} does not exist")
     return path
+
+
+def seconds(function, *arguments):
+    """(seconds, result) of one call."""
+    start = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - start, result
 
 
 def peak_memory() -> float:

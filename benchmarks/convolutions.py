@@ -17,11 +17,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from pathlib import Path
 
 import torch
-from _machine import describe, markdown_table
+from _machine import describe, markdown_table, seconds
 from density import LAYERS, N_COMPONENTS, Images, make_schedule, new_model
 from torch.nn import functional as F
 
@@ -73,15 +72,9 @@ def build(images: Images, by_planes: bool):
     return model
 
 
-def seconds(function) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def in_turns(ours, other, n_rounds: int) -> tuple[float, float, float]:
     """Median seconds of both and of the ratio of a round, after one unmeasured round."""
-    taken = [(seconds(ours), seconds(other)) for _ in range(1 + n_rounds)][1:]
+    taken = [(seconds(ours)[0], seconds(other)[0]) for _ in range(1 + n_rounds)][1:]
     ratio = statistics.median(theirs / own for own, theirs in taken)
     return *map(statistics.median, zip(*taken, strict=True)), ratio
 
@@ -137,7 +130,7 @@ def convolutions_alone(dtype: torch.dtype, n_rounds: int) -> float:
                 wanted = [tensor for tensor in (rows, weight, bias) if tensor.requires_grad]
                 torch.autograd.grad(outputs, wanted, gradient)
 
-            taken = statistics.median([seconds(both) for _ in range(3 + 10 * n_rounds)][3:])
+            taken = statistics.median([seconds(both)[0] for _ in range(3 + 10 * n_rounds)][3:])
             total += n_passes * taken * BATCH_SIZE / N_IMAGES
             n_inputs = n_outputs
     return total

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -33,7 +32,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
-from _machine import describe, markdown_table, peak_memory
+from _machine import describe, markdown_table, peak_memory, seconds
 from _rivals import Standardised
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KernelDensity
@@ -80,13 +79,6 @@ def plain_scores(model: ExemplarVAE, rows: np.ndarray, from_posterior: bool) -> 
         log_weights = log_likelihood + log_prior - log_proposal
         scores.append(torch.logsumexp(log_weights, 0) - np.log(N_SAMPLES))
     return torch.stack(scores).double().numpy() + model._scaling.log_jacobian(rows)
-
-
-def seconds(function, *arguments):
-    """(seconds, result) of one call."""
-    start = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - start, result
 
 
 def score_stored(path: str, rows: np.ndarray) -> float:

@@ -14,11 +14,10 @@ import argparse
 import statistics
 import subprocess
 import sys
-import time
 import warnings
 
 import numpy as np
-from _machine import describe, markdown_table
+from _machine import describe, markdown_table, seconds
 from _rivals import fit_exemplar_vae, fit_kernel_density
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KernelDensity
@@ -40,13 +39,6 @@ def make_rows() -> tuple[np.ndarray, np.ndarray]:
     factors = rng.normal(size=(2 * N_ROWS, 3))
     rows = np.sin(factors @ rng.normal(size=(3, N_COLUMNS)))
     return np.split(rows + 0.1 * rng.normal(size=rows.shape), 2)
-
-
-def seconds(function, *arguments):
-    """(seconds, result) of one call."""
-    start = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - start, result
 
 
 def time_fits(n_rounds: int) -> list[list[str]]:
