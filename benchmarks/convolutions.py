@@ -1,16 +1,13 @@
-"""ConvHVAE's order of channels, and how near its training is to what convolutions allow.
+"""ConvHVAE's order of channels and its gates, and what of a training step is convolutions.
 
     python benchmarks/convolutions.py --data ../shared/data
 
-The library keeps the channels of a pixel side by side. The other order, a plane for each channel,
-is PyTorch's own; it is the same network with other memory, and the two take turns, `--rounds`
-times. Trained are steps of 500 rows of dynamic MNIST, the exemplars those of the batch, in bfloat16
-where the processor has it and in float32; decoded are 1000 codes in float32, as scores need.
-
-"Convolutions alone" is what a step cannot go below: each convolution of the network by itself,
-forward and backward, 64 images over and over, times the images that a step gives it. Rows pass both
-encoders as drawn and the upper one again as exemplars. Gates, dense layers, losses and the
-optimiser are not in it.
+The library keeps the channels of a pixel side by side, and of a gated convolution its gate for the
+gradient. Beside it stand PyTorch's own: `glu`, whose gradient makes the gate anew, and with it a
+plane of memory for each channel. All are the same network, and they take turns, `--rounds` times.
+Trained are steps of 500 rows of dynamic MNIST, the exemplars those of the batch, in bfloat16 where
+the processor has it and in float32; decoded are 1000 codes in float32, as scores need. The share of
+the convolutions, forward and backward, is PyTorch's profiler's, of ours.
 """
 
 from __future__ import annotations
@@ -23,23 +20,24 @@ import torch
 from _machine import describe, markdown_table, seconds
 from density import LAYERS, N_COMPONENTS, Images, make_schedule, new_model
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 
 from sklearn_exemplar_vae._plan import WEIGHT_DECAY
 from sklearn_exemplar_vae.engine.devices import choose_autocast
 from sklearn_exemplar_vae.engine.networks.convolutional import (
-    DECODER_LAYERS,
-    LOWER_LAYERS,
-    UPPER_LAYERS,
     ConvolutionalNetwork,
     GatedConvolution,
 )
 from sklearn_exemplar_vae.engine.training import train
 from sklearn_exemplar_vae.engine.training_rows import TrainingRows
 
-BATCH_SIZE, N_STEPS, N_DECODED, N_IMAGES, SIDE = 500, 3, 1000, 64, 28
-STEPS_OF_AN_EPOCH = 50_000 // BATCH_SIZE
-# How often a step's rows pass these layers.
-PASSES = ((UPPER_LAYERS, 2), (LOWER_LAYERS, 1), (DECODER_LAYERS, 1))
+BATCH_SIZE, N_STEPS, N_DECODED, N_IMAGES = 500, 3, 1000, 64
+
+
+class PlainGate(GatedConvolution):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        outputs = F.conv2d(images, self.weight, self.bias, stride=self.stride, padding=self.padding)
+        return F.glu(outputs.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class PlanesGate(GatedConvolution):
@@ -57,30 +55,34 @@ class Planes(ConvolutionalNetwork):
         return torch.cat(outputs).view(*rows.shape[:-1], -1)
 
 
-def keep_planes(network: ConvolutionalNetwork) -> None:
-    """Give the network the other order."""
-    network.__class__ = Planes
+def use_plain_gates(network: ConvolutionalNetwork, gate: type = PlainGate) -> None:
+    """Give the network PyTorch's gates."""
     for module in network.modules():
         if isinstance(module, GatedConvolution):
-            module.__class__ = PlanesGate
+            module.__class__ = gate
 
 
-def build(images: Images, by_planes: bool):
+def use_planes(network: ConvolutionalNetwork) -> None:
+    """Give the network the other order, and PyTorch's gates."""
+    network.__class__ = Planes
+    use_plain_gates(network, PlanesGate)
+
+
+def use_ours(network: ConvolutionalNetwork) -> None:
+    """Leave the network as it is."""
+
+
+VARIANTS = {"ours": use_ours, "`glu`": use_plain_gates, "`glu`, by planes": use_planes}
+
+
+def build(images: Images, use):
     model = new_model("conv", "exemplar", images, LAYERS, seed=0)
-    if by_planes:
-        keep_planes(model.network)
+    use(model.network)
     return model
 
 
-def in_turns(ours, other, n_rounds: int) -> tuple[float, float, float]:
-    """Median seconds of both and of the ratio of a round, after one unmeasured round."""
-    taken = [(seconds(ours)[0], seconds(other)[0]) for _ in range(1 + n_rounds)][1:]
-    ratio = statistics.median(theirs / own for own, theirs in taken)
-    return *map(statistics.median, zip(*taken, strict=True)), ratio
-
-
-def training(images: Images, by_planes: bool, dtype, n_epochs: int):
-    """A function that trains ``N_STEPS`` steps."""
+def training(images: Images, n_rows: int, use, dtype, n_calls: int):
+    """A function that trains an epoch of the first ``n_rows`` rows, ``n_calls`` times at most."""
     arguments = argparse.Namespace(
         batch_size=BATCH_SIZE,
         learning_rate=1e-3,
@@ -88,15 +90,16 @@ def training(images: Images, by_planes: bool, dtype, n_epochs: int):
         bound_samples=1,
         weight_decay=WEIGHT_DECAY,
     )
-    schedule = make_schedule("exemplar, in-batch", arguments, n_epochs, images)
+    # Batches grow in the second half of the epochs.
+    schedule = make_schedule("exemplar, in-batch", arguments, 2 * n_calls, images)
     schedule = schedule._replace(autocast=dtype)
-    generator = torch.Generator().manual_seed(0)
-    epochs = train(build(images, by_planes), images.training, schedule, generator)
+    rows = TrainingRows(*(part[:n_rows] for part in images.training))
+    epochs = train(build(images, use), rows, schedule, torch.Generator().manual_seed(0))
     return lambda: next(epochs)
 
 
-def decoding(images: Images, by_planes: bool):
-    network = build(images, by_planes).network
+def decoding(images: Images, use):
+    network = build(images, use).network
     codes = torch.randn(N_DECODED, N_COMPONENTS, generator=torch.Generator().manual_seed(0))
 
     @torch.no_grad()
@@ -106,34 +109,22 @@ def decoding(images: Images, by_planes: bool):
     return decode
 
 
-def convolutions_alone(dtype: torch.dtype, n_rounds: int) -> float:
-    """Seconds of a training step's convolutions, by themselves."""
-    total = 0.0
-    for layers, n_passes in PASSES:
-        n_inputs, side = 1, SIDE
-        for place, (n_outputs, size, stride) in enumerate(layers):
+def in_turns(functions, n_rounds: int) -> list[str]:
+    """Median seconds of the first, and of each other's ratio to it, round by round.
 
-            def new(*shape):
-                tensor = torch.randn(shape, dtype=dtype)
-                return tensor.contiguous(memory_format=torch.channels_last)
+    A round before them is not measured.
+    """
+    rounds = [[seconds(function)[0] for function in functions] for _ in range(1 + n_rounds)][1:]
+    first, *others = zip(*rounds, strict=True)
+    ratios = ([b / a for a, b in zip(first, other, strict=True)] for other in others)
+    return [f"{statistics.median(taken):.2f}" for taken in (first, *ratios)]
 
-            # Nothing is propagated to the rows themselves, but to what the decoder starts from.
-            to_inputs = place > 0 or layers is DECODER_LAYERS
-            rows = new(N_IMAGES, n_inputs, side, side).requires_grad_(to_inputs)
-            weight = new(2 * n_outputs, n_inputs, size, size).requires_grad_()
-            bias = torch.zeros(2 * n_outputs, dtype=dtype, requires_grad=True)
-            side = -(-side // stride)
-            gradient = new(N_IMAGES, 2 * n_outputs, side, side)
 
-            def both(rows=rows, weight=weight, bias=bias, stride=stride, gradient=gradient):
-                outputs = F.conv2d(rows, weight, bias, stride, weight.shape[-1] // 2)
-                wanted = [tensor for tensor in (rows, weight, bias) if tensor.requires_grad]
-                torch.autograd.grad(outputs, wanted, gradient)
-
-            taken = statistics.median([seconds(both)[0] for _ in range(3 + 10 * n_rounds)][3:])
-            total += n_passes * taken * BATCH_SIZE / N_IMAGES
-            n_inputs = n_outputs
-    return total
+def share_of_convolutions(function) -> float:
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        function()
+    times = {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
+    return sum(taken for key, taken in times.items() if "conv" in key) / sum(times.values())
 
 
 def main() -> None:
@@ -142,35 +133,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     images = Images("mnist", arguments.data, torch.device("cpu"))
-    images.training = TrainingRows(*(part[: N_STEPS * BATCH_SIZE] for part in images.training))
     table = []
     for dtype in dict.fromkeys((choose_autocast("auto", "bernoulli", torch.device("cpu")), None)):
-        both = (training(images, p, dtype, 2 + arguments.rounds) for p in (False, True))
-        ours, planes, ratio = in_turns(*both, arguments.rounds)
-        alone = convolutions_alone(dtype or torch.float32, arguments.rounds)
-        table.append(
-            [
-                f"a training step of {BATCH_SIZE} rows, {dtype or torch.float32}",
-                f"{ours / N_STEPS:.2f}",
-                f"{planes / N_STEPS:.2f}",
-                f"{ratio:.2f}",
-                f"{alone:.2f}",
-                f"{STEPS_OF_AN_EPOCH * ours / N_STEPS:.0f}, {STEPS_OF_AN_EPOCH * alone:.0f}",
-            ]
-        )
-    ours, planes, ratio = in_turns(
-        decoding(images, False), decoding(images, True), arguments.rounds
+        n_rows, n_calls = N_STEPS * BATCH_SIZE, 2 + arguments.rounds
+        epochs = [training(images, n_rows, use, dtype, n_calls) for use in VARIANTS.values()]
+        taken, *ratios = in_turns(epochs, arguments.rounds)
+        share = share_of_convolutions(epochs[0])
+        label = f"{N_STEPS} training steps of {BATCH_SIZE} rows, {dtype or torch.float32}"
+        table.append([label, taken, *ratios, f"{100 * share:.0f} %"])
+    taken, *ratios = in_turns(
+        [decoding(images, use) for use in VARIANTS.values()], arguments.rounds
     )
-    decoded = f"decoding {N_DECODED} codes, torch.float32"
-    table.append([decoded, f"{ours:.2f}", f"{planes:.2f}", f"{ratio:.2f}", "", ""])
-    header = [
-        "seconds of",
-        "channels side by side",
-        "by planes",
-        "ratio",
-        "convolutions alone",
-        "an epoch of 50000 rows, and its convolutions alone",
-    ]
+    table.append([f"decoding {N_DECODED} codes, torch.float32", taken, *ratios, ""])
+    ours, *others = VARIANTS
+    header = ["", f"{ours}, s", *(f"{other}, times as long" for other in others), "convolutions"]
     print(f"{describe()}\n\n{markdown_table(header, table)}")
 
 

@@ -35,9 +35,9 @@ def test_plain_sums_are_the_scores(scripts):
     np.testing.assert_allclose(plain_scores(model, X, True), of_posterior, atol=1e-3)
 
 
-def test_both_orders_of_channels_are_one_network(scripts):
-    """Outputs and gradients do not depend on how images lie in memory."""
-    from convolutions import ConvolutionalNetwork, keep_planes
+def test_variants_of_convolutions_are_one_network(scripts):
+    """Outputs and gradients depend neither on how images lie in memory nor on what gates keep."""
+    from convolutions import VARIANTS, ConvolutionalNetwork
 
     generator = torch.Generator().manual_seed(0)
     network = ConvolutionalNetwork(
@@ -60,9 +60,10 @@ def test_both_orders_of_channels_are_one_network(scripts):
         return [output.detach() for output in outputs] + gradients
 
     ours = outputs_and_gradients()
-    keep_planes(network)
-    for own, other in zip(ours, outputs_and_gradients(), strict=True):
-        torch.testing.assert_close(own, other, rtol=1e-9, atol=1e-9)
+    for use in VARIANTS.values():
+        use(network)
+        for own, other in zip(ours, outputs_and_gradients(), strict=True):
+            torch.testing.assert_close(own, other, rtol=1e-9, atol=1e-9)
 
 
 class Inline:

@@ -24,6 +24,36 @@ DECODER_LAYERS = ((64, 3, 1),) * 4
 MAX_PIXELS = {"cpu": 64 * 28**2, "cuda": 512 * 28**2}
 
 
+class Gate(torch.autograd.Function):
+    """h sigmoid(g), (..., c), of the h and g that are the halves of ``outputs`` (..., 2 c).
+
+    It is `torch.nn.functional.glu`, which keeps h and g and takes the sigmoid anew for the
+    gradient. Kept in their place it is half the memory, and training in bfloat16 is 1.06 to 1.08
+    times as fast.
+    """
+
+    @staticmethod
+    def forward(ctx, outputs):
+        if not ctx.needs_input_grad[0]:
+            return F.glu(outputs)
+        hidden, gates = outputs.chunk(2, -1)
+        # Side by side with h the sigmoid of 32 channels takes eight times as long.
+        gates = gates.contiguous().sigmoid_()
+        gated = hidden * gates
+        ctx.save_for_backward(gates, gated)
+        return gated
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gates, gated = ctx.saved_tensors
+        by_outputs = gradient.new_empty(*gradient.shape[:-1], 2 * gradient.shape[-1])
+        by_hidden, by_gates = by_outputs.chunk(2, -1)
+        torch.mul(gradient, gates, out=by_hidden)
+        share = gradient * gated
+        torch.addcmul(share, share, gates, value=-1, out=by_gates)  # share (1 - sigmoid)
+        return by_outputs
+
+
 class GatedConvolution(nn.Module):
     """h(x) * sigmoid(g(x)), h and g the channels of one convolution that keeps the size."""
 
@@ -39,7 +69,10 @@ class GatedConvolution(nn.Module):
         outputs = F.conv2d(images, self.weight, self.bias, stride=self.stride, padding=self.padding)
         # The gate's gradient has channels last only if they are the last dimension it sees, and
         # a convolution given another order copies it: 10 ms of 64 images' gradient, here 1.
-        return F.glu(outputs.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        outputs = outputs.permute(0, 2, 3, 1)
+        # A GPU has glu and its gradient in one pass of the memory each, which is what counts there.
+        gated = F.glu(outputs) if outputs.is_cuda else Gate.apply(outputs)
+        return gated.permute(0, 3, 1, 2)
 
 
 class ConvolutionalNetwork(TwoLevelNetwork):
