@@ -102,7 +102,8 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
         UserWarning
             If training diverged or was interrupted; the model is the best until then.
         """
-        with all_or_nothing(self):
+        # Training needs gradients, whatever the caller's code around it does without.
+        with all_or_nothing(self), torch.inference_mode(False), torch.enable_grad():
             self._validate_params()
             goes_on = self.warm_start and hasattr(self, "_model")
             in_file = is_stored(X)

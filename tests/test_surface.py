@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from _models import correlated, small_flow, small_vae, two_moons
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -28,6 +29,14 @@ def X():
 @pytest.fixture(scope="module", params=["vae", "flow"])
 def model(request, X):
     return (small_vae(n_components=2) if request.param == "vae" else small_flow()).fit(X)
+
+
+@pytest.mark.parametrize("without_gradients", [torch.no_grad, torch.inference_mode])
+def test_code_that_does_without_gradients_fits_the_same(model, X, without_gradients):
+    with without_gradients():
+        there = clone(model).fit(X)
+        np.testing.assert_array_equal(there.score_samples(X), model.score_samples(X))
+    np.testing.assert_array_equal(there.fit(X).score_samples(X), model.score_samples(X))
 
 
 def test_score_is_the_total_as_that_of_kernel_density_is(model, X):
