@@ -1,4 +1,4 @@
-"""What every benchmark prints first: the command, the machine and the versions."""
+"""The command, the machine and the versions, as every benchmark prints them; tables and times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 
 
 def describe() -> str:
-    """One paragraph of Markdown."""
+    """Return one paragraph of Markdown."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     gpu = f" and {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
@@ -29,7 +29,7 @@ def describe() -> str:
 
 
 def file_to_write(text: str) -> Path:
-    """A path whose folder is there, as an argument's type: found out before hours of work."""
+    """Return a path whose folder exists; an argument's type, so that it fails before the work."""
     path = Path(text)
     if not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"the folder of {text!r} does not exist")
@@ -37,17 +37,16 @@ def file_to_write(text: str) -> Path:
 
 
 def seconds(function, *arguments):
-    """(seconds, result) of one call."""
+    """Return the seconds of one call, and its result."""
     start = time.perf_counter()
     result = function(*arguments)
     return time.perf_counter() - start, result
 
 
 def peak_memory() -> float:
-    """MiB that this process has had resident at most.
+    """Return the peak resident memory of this process, MiB.
 
-    Not by `resource`, where that can be helped: what it says of a process that another one started
-    includes the other's.
+    `resource` is the fallback only: in a child process its figure includes the parent's.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -58,7 +57,7 @@ def peak_memory() -> float:
 
 
 def processor() -> str:
-    """The processor's name as the system tells it."""
+    """Return the processor's name as the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -68,6 +67,6 @@ def processor() -> str:
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

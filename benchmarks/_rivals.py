@@ -1,13 +1,13 @@
 """The density estimators that benchmarks compare, each fitted by one call on rows as they are.
 
-`ExemplarFlow` and `ExemplarVAE` with their defaults. `KernelDensity` on standardised columns,
+`ExemplarFlow` and `ExemplarVAE` with their defaults. `KernelDensity` on standardized columns,
 bandwidth by 5-fold grid search; with one leaf, because its tree sums are off by up to hundreds of
-nats a row in many dimensions (scikit-learn #25799). `GaussianMixture` on standardised columns,
-components by BIC, "searched" by 5-fold grid search; `BayesianGaussianMixture` likewise, up to 32
-components, as many as it keeps.
+nats a row in many dimensions (scikit-learn #25799). `GaussianMixture` on standardized columns,
+components by BIC, "searched" by 5-fold grid search; `BayesianGaussianMixture` on standardized
+columns, with up to 32 components.
 "flow, normal base" is `ExemplarFlow` with a normal prior: the same splines without exemplars.
 "denmarf" has its defaults (32 blocks, 1000 epochs on half of the rows), needs `pip install denmarf`
-and minutes for any table; it is run where it is asked for.
+and minutes for any table; it runs only if `--estimators` names it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_exemplar_vae import ExemplarFlow, ExemplarVAE
 
 BANDWIDTHS = np.geomspace(0.03, 2.0, 19)
-# Of more rows than these, a random part is searched first, and all rows at the bandwidths around.
+# With more rows, a random part is searched first, and then all rows at the bandwidths around.
 MAX_FULL_SEARCH = 10_000
 N_COMPONENTS = (1, 2, 4, 8, 16, 32)
 
 
-class Standardised:
-    """A density of standardised columns whose scores are in the units of the rows."""
+class Standardized:
+    """A density of standardized columns whose scores are in the units of the rows."""
 
     def __init__(self, fit, rows: np.ndarray) -> None:
         self.scaler = StandardScaler().fit(rows)
@@ -39,27 +39,33 @@ class Standardised:
 
 
 def fit_exemplar_vae(rows: np.ndarray, seed: int) -> ExemplarVAE:
+    """Fit an ExemplarVAE with its defaults."""
     return ExemplarVAE(random_state=seed).fit(rows)
 
 
 def fit_exemplar_flow(rows: np.ndarray, seed: int) -> ExemplarFlow:
+    """Fit an ExemplarFlow with its defaults."""
     return ExemplarFlow(random_state=seed).fit(rows)
 
 
 def fit_normal_flow(rows: np.ndarray, seed: int) -> ExemplarFlow:
+    """Fit the same flow with a normal prior."""
     return ExemplarFlow("gaussian", random_state=seed).fit(rows)
 
 
-def fit_denmarf(rows: np.ndarray, seed: int) -> Standardised:
+def fit_denmarf(rows: np.ndarray, seed: int) -> Standardized:
+    """Fit denmarf's masked autoregressive flow."""
     from denmarf import DensityEstimate
 
     def fit(rows):
         return DensityEstimate(seed=seed, use_cuda=False).fit(rows, verbose=False)
 
-    return Standardised(fit, rows)
+    return Standardized(fit, rows)
 
 
-def fit_kernel_density(rows: np.ndarray, seed: int) -> Standardised:
+def fit_kernel_density(rows: np.ndarray, seed: int) -> Standardized:
+    """Fit KernelDensity with the best bandwidth of a grid."""
+
     def search(rows, bandwidths):
         estimator = KernelDensity(leaf_size=len(rows))
         found = GridSearchCV(estimator, {"bandwidth": bandwidths}, cv=5, n_jobs=-1).fit(rows)
@@ -76,10 +82,12 @@ def fit_kernel_density(rows: np.ndarray, seed: int) -> Standardised:
             bandwidths = bandwidths[max(0, best - 3) : best + 2]
         return search(rows, bandwidths).best_estimator_
 
-    return Standardised(fit, rows)
+    return Standardized(fit, rows)
 
 
-def fit_gaussian_mixture(rows: np.ndarray, seed: int) -> Standardised:
+def fit_gaussian_mixture(rows: np.ndarray, seed: int) -> Standardized:
+    """Fit the GaussianMixture with the best BIC."""
+
     def fit(rows):
         mixtures = (
             GaussianMixture(n, random_state=seed, reg_covar=1e-5).fit(rows)
@@ -88,19 +96,23 @@ def fit_gaussian_mixture(rows: np.ndarray, seed: int) -> Standardised:
         )
         return min(mixtures, key=lambda mixture: mixture.bic(rows))
 
-    return Standardised(fit, rows)
+    return Standardized(fit, rows)
 
 
-def fit_searched_mixture(rows: np.ndarray, seed: int) -> Standardised:
+def fit_searched_mixture(rows: np.ndarray, seed: int) -> Standardized:
+    """Fit the GaussianMixture with the best cross-validated score."""
+
     def fit(rows):
         estimator = GaussianMixture(random_state=seed, reg_covar=1e-5)
         grid = {"n_components": [n for n in N_COMPONENTS if n < len(rows) / 2]}
         return GridSearchCV(estimator, grid, cv=KFold(5, shuffle=True, random_state=seed)).fit(rows)
 
-    return Standardised(fit, rows)
+    return Standardized(fit, rows)
 
 
-def fit_bayesian_mixture(rows: np.ndarray, seed: int) -> Standardised:
+def fit_bayesian_mixture(rows: np.ndarray, seed: int) -> Standardized:
+    """Fit a BayesianGaussianMixture."""
+
     def fit(rows):
         n_components = min(max(N_COMPONENTS), len(rows) // 2)
         mixture = BayesianGaussianMixture(
@@ -108,7 +120,7 @@ def fit_bayesian_mixture(rows: np.ndarray, seed: int) -> Standardised:
         )
         return mixture.fit(rows)
 
-    return Standardised(fit, rows)
+    return Standardized(fit, rows)
 
 
 ESTIMATORS = {

@@ -12,7 +12,7 @@ UCI = {
     "protein": ("protein-tertiary-structure", slice(None)),
     "power-plant": ("power-plant", slice(None)),
     "wine": ("wine-quality-red", slice(11)),  # the twelfth is a grade, an integer
-    "naval": ("naval-propulsion-plant", slice(16)),  # the others are what it was simulated by
+    "naval": ("naval-propulsion-plant", slice(16)),  # the others are the simulation's parameters
 }
 BUNDLED = {
     "breast_cancer": lambda: load_breast_cancer().data,
@@ -25,14 +25,14 @@ BUNDLED = {
 
 
 class Curve:
-    """Rows around a curve: x ~ N(c(t), sigma(t)^2 I), t ~ U(0, 1), and so of known density."""
+    """Rows of known density around a curve: x ~ N(c(t), sigma(t)^2 I), t ~ U(0, 1)."""
 
     N_ROWS, N_POINTS = 5000, 4000
 
     def __init__(self, curve, sigma) -> None:
         t = (np.arange(self.N_POINTS) + 0.5) / self.N_POINTS
         self.curve, self.sigma = curve, sigma
-        self.centres, self.variances = np.column_stack(curve(t)), sigma(t) ** 2
+        self.centers, self.variances = np.column_stack(curve(t)), sigma(t) ** 2
 
     def rows(self) -> np.ndarray:
         rng = np.random.default_rng(0)
@@ -41,12 +41,12 @@ class Curve:
         return np.column_stack(self.curve(t)) + noise
 
     def score_samples(self, rows: np.ndarray, noise_scale: np.ndarray) -> np.ndarray:
-        """True log-density, where noise of standard deviations (2,) was added to the columns."""
+        """Return the true log-density of rows with noise of standard deviations (2,) added."""
         variances = self.variances[:, None] + noise_scale**2
-        log_normaliser = np.log(2 * np.pi * variances).sum(1) / 2
+        log_normalizer = np.log(2 * np.pi * variances).sum(1) / 2
         scores = []
         for row in rows:
-            log_terms = -0.5 * ((row - self.centres) ** 2 / variances).sum(1) - log_normaliser
+            log_terms = -0.5 * ((row - self.centers) ** 2 / variances).sum(1) - log_normalizer
             scores.append(np.logaddexp.reduce(log_terms) - np.log(self.N_POINTS))
         return np.array(scores)
 
@@ -65,7 +65,7 @@ MAX_ROWS = 20_000  # of a table: some of the estimators take their time
 
 
 def load(name: str, folder: Path | None) -> np.ndarray:
-    """Rows of a table, without duplicates, at most `MAX_ROWS` of them at random."""
+    """Return rows of a table without duplicates, at most `MAX_ROWS`, drawn at random."""
     if name in SYNTHETIC:
         return SYNTHETIC[name].rows()
     if name in UCI:
@@ -81,7 +81,7 @@ def load(name: str, folder: Path | None) -> np.ndarray:
     return rows
 
 
-def dequantise(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def dequantize(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Add uniform noise of one step to every column in which values repeat."""
     noisy = rows.astype(float)
     for column in range(rows.shape[1]):
@@ -93,10 +93,10 @@ def dequantise(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def prepare(name: str, folder: Path | None, noise: float, seed: int):
-    """Rows whose columns have a density, and the noise's standard deviations (D,).
+    """Return rows whose columns have a density, and the noise's standard deviations (D,).
 
-    ``noise`` is a share of each column's standard deviation: Gaussian noise which leaves no
-    rounding to exploit. Without, repeated values get uniform noise of one step.
+    ``noise`` is a share of each column's standard deviation: Gaussian noise hides the rounding of
+    values. Without it, repeated values get uniform noise of one step.
     """
     rng = np.random.default_rng(seed)
     rows = load(name, folder)
@@ -104,4 +104,4 @@ def prepare(name: str, folder: Path | None, noise: float, seed: int):
     scale = noise * np.where(scale > 0, scale, 1.0)  # a constant column has no density either
     if noise > 0:
         return rows + scale * rng.normal(size=rows.shape), scale
-    return dequantise(rows, rng), scale
+    return dequantize(rows, rng), scale

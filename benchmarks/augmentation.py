@@ -1,20 +1,21 @@
-"""The paper's augmentation experiment: an MLP with and without synthetic neighbours of its rows.
+"""The paper's augmentation experiment: an MLP with and without synthetic neighbors of its rows.
 
     python benchmarks/augmentation.py mnist --data ../shared/data
     python benchmarks/augmentation.py fashion-mnist --data ../shared/data --seeds 0
     python benchmarks/augmentation.py mnist --data ../shared/data --width 8192
     python benchmarks/augmentation.py mnist --data ../shared/data --noise mean --real-weight 0.4
 
-The protocol is the paper's but for two things: an MLP of two ReLU layers on pixels, label smoothing
-0.1, stochastic gradient descent with momentum 0.9 from a rate of 0.1 down to a hundredth of it,
-minibatches of 100, 100 passes. With augmentation, by `AugmentedClassifier`, every row has a
+The protocol is the paper's, with two differences below: an MLP of two ReLU layers on pixels, label
+smoothing 0.1, stochastic gradient descent with momentum 0.9 from a rate of 0.1 down to a hundredth
+of it, minibatches of 100, 100 passes. With augmentation, by `AugmentedClassifier`, every row has a
 synthetic partner with its label, fresh at every pass: a code is drawn around the row's own, and the
-decoder's mean at that is the paper's partner. Here a random part of what the decoder leaves of the
-row is added to it. A minibatch is then 100 real and 100 synthetic rows, on average, and the loss is
-0.2 of the real rows' and 0.8 of the synthetic ones', in the place of the paper's 0.4 and 0.6. The
-last line above is the paper's protocol in both. The density is fitted once, without labels, to the
-50000 training rows. The classifier tested is the one after the last pass; validation and test
-errors are taken once, at the end.
+paper's partner is the decoder's mean at that code. A minibatch has 100 real and 100 synthetic rows,
+on average. The density is fitted once, without labels, to the 50000 training rows. The classifier
+is tested after the last pass; validation and test errors are computed once, at the end.
+
+The differences: a random part of the reconstruction residual is added to the partner, and real and
+synthetic rows have shares of 0.2 and 0.8 in the loss, in the place of the paper's 0.4 and 0.6. The
+last command above is the paper's protocol in both.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
-from sklearn_exemplar_vae import AugmentedClassifier, ExemplarAugmenter
+from sklearn_exemplar_vae import AugmentedClassifier
 from sklearn_exemplar_vae.engine.devices import choose_autocast
 
 LEARNING_RATE, LAST_SHARE, MOMENTUM, SMOOTHING = 0.1, 0.01, 0.9, 0.1
 BATCH_SIZE = 100
-WAYS = ("no augmentation", "synthetic neighbours")
+WAYS = ("no augmentation", "synthetic neighbors")
 NOISES = {"mean": False, "residual": "residual", "random_residual": "random_residual"}
 
 
@@ -57,7 +58,7 @@ class SmoothedMLP(ClassifierMixin, BaseEstimator):
         return self
 
     def partial_fit(self, X, y, classes, sample_weight=None):
-        """Take a pass over rows in the order they are in."""
+        """Take a pass over the rows in their order."""
         if not hasattr(self, "network_"):
             self.classes_ = np.asarray(classes)
             self._start(X.shape[1], self.n_passes * -(-len(X) // self.batch_size))
@@ -97,13 +98,14 @@ class SmoothedMLP(ClassifierMixin, BaseEstimator):
 
 
 def make_classifier(way: str, density, arguments, seed: int):
-    """The MLP, alone or with as many synthetic rows as real ones in a minibatch."""
+    """Return the MLP, alone or with as many synthetic rows as real ones in a minibatch."""
     width, n_passes = arguments.width, arguments.epochs
     if way == "no augmentation":
         return SmoothedMLP(width, n_passes, BATCH_SIZE, seed)
     return AugmentedClassifier(
         SmoothedMLP(width, n_passes, 2 * BATCH_SIZE, seed),
-        ExemplarAugmenter(FrozenEstimator(density), noise=NOISES[arguments.noise]),
+        FrozenEstimator(density),
+        noise=NOISES[arguments.noise],
         n_passes=n_passes,
         real_weight=arguments.real_weight,
         random_state=seed,
@@ -150,7 +152,7 @@ def main() -> None:
         )
     header = ["MLP", "test error, %, mean (each seed)", "validation error, %", "s a seed"]
     print(f"\n{describe()}\n\n{markdown_table(header, table)}")
-    print(f"\nAll of it, the density included: {(time.perf_counter() - start) / 60:.0f} minutes.")
+    print(f"\nIn all, with the density: {(time.perf_counter() - start) / 60:.0f} minutes.")
 
 
 if __name__ == "__main__":

@@ -4,19 +4,20 @@
     python benchmarks/classifiers.py --data ../shared/data --sets mnist-100 --repeats 3 \\
         --kinds even --factor 5 --classifiers LogisticRegression MLPClassifier
 
-Tables of scikit-learn (half of the rows train, half test, stratified, standardised) and MNIST with
-10, 100 or 1000 rows a class (all 10000 test rows, pixels between 0 and 1). Each as it is, "even",
-where classes grow to `--factor` times their size, and imbalanced, where every other class keeps a
-fifth of its rows and is brought to the size of the largest. All ways add the same numbers of rows.
+The data are tables of scikit-learn (half of the rows train, half test, stratified, standardized)
+and MNIST with 10, 100 or 1000 rows a class (all 10000 test rows, pixels between 0 and 1). "even":
+each set as it is, where classes grow to `--factor` times their size. "imbalanced": every other
+class keeps a fifth of its rows and grows to the size of the largest. All ways add the same numbers
+of rows.
 
 noise: a copy of a row with Gaussian noise of a tenth of each column's standard deviation. mixup: a
 point between two random rows of a class. SMOTE: between a row and one of its five nearest.
 RandomOverSampler: kernel density estimation in the input space, imbalanced-learn's, shrinkage one.
 ours: `ExemplarOverSampler`, its density an `ExemplarVAE` fitted to the training rows without
-labels. ours, means: the same density, new images being the decoder's means alone, without a random
-part of what these leave of the row. ours, per class: a density for each class. ours, flow: an
-`ExemplarFlow`, of tables without a constant column. ours, all rows: an `ExemplarVAE` fitted once to
-all 50000 rows of MNIST, without labels.
+labels. ours, means: the same density, but new images are the decoder's means alone, without a
+random part of the reconstruction residual. ours, per class: a density for each class. ours, flow:
+an `ExemplarFlow`, for tables without a constant column. ours, all rows: an `ExemplarVAE` fitted
+once to all 50000 rows of MNIST, without labels.
 
 Accuracy, balanced accuracy and the expected calibration error (ten equal bins of the confidence)
 are per cent, the log-loss nats. Gains are over no augmentation on the same rows, ± a standard error
@@ -53,7 +54,7 @@ TABLES = {"digits": load_digits, "breast_cancer": load_breast_cancer, "wine": lo
 IMAGES = {"mnist-10": 10, "mnist-100": 100, "mnist-1000": 1000}
 CLASSIFIERS = {
     "LogisticRegression": lambda seed: LogisticRegression(max_iter=1000),
-    # By itself it would hold rows out where there are many, copies' partners among them.
+    # Among many rows it would hold some out, and near copies of them are in training.
     "HistGradientBoosting": lambda seed: HistGradientBoostingClassifier(
         early_stopping=False, random_state=seed
     ),
@@ -66,7 +67,7 @@ MEASURES = ("accuracy", "balanced accuracy", "log-loss", "calibration error")
 
 
 def drawn_rows(name: str, images, seed: int) -> tuple[np.ndarray, ...]:
-    """X_train, X_test, y_train, y_test of one repeat."""
+    """Return X_train, X_test, y_train, y_test of one repeat."""
     if name in TABLES:
         X, y = TABLES[name](return_X_y=True)
         X_train, X_test, y_train, y_test = train_test_split(
@@ -85,7 +86,7 @@ def drawn_rows(name: str, images, seed: int) -> tuple[np.ndarray, ...]:
 
 
 def make_imbalanced(X: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every other class keeps a fifth of its rows, and two of them at least."""
+    """Leave every other class a fifth of its rows, and at least two."""
     rng, kept = np.random.default_rng(seed), []
     for place, label in enumerate(np.unique(y)):
         own = np.flatnonzero(y == label)
@@ -97,7 +98,7 @@ def make_imbalanced(X: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray
 
 
 def sizes_to_reach(y: np.ndarray, factor: int) -> dict:
-    """``factor`` times the rows where classes are even, the largest class's where not."""
+    """Return ``factor`` times the rows where classes are even, else the largest class's."""
     classes, counts = np.unique(y, return_counts=True)
     if counts.min() > counts.max() / 2:
         return dict(zip(classes.tolist(), (factor * counts).tolist(), strict=True))
@@ -105,7 +106,7 @@ def sizes_to_reach(y: np.ndarray, factor: int) -> dict:
 
 
 def add_rows(X: np.ndarray, y: np.ndarray, sizes: dict, seed: int, between: bool):
-    """Rows with a little noise, or ``between`` two rows of a class."""
+    """Add rows with a little noise, or ``between`` two rows of a class."""
     rng = np.random.default_rng(seed)
     rows, labels = [X], [y]
     for label, size in sizes.items():
@@ -123,7 +124,7 @@ def add_rows(X: np.ndarray, y: np.ndarray, sizes: dict, seed: int, between: bool
 
 
 def ways(X: np.ndarray, y: np.ndarray, is_image: bool, factor: int, of_all, seed: int):
-    """(name, rows, labels) of every way to more rows that these can go."""
+    """Yield (name, rows, labels) of every way to more rows that suits the data."""
     yield "none", X, y
     sizes = sizes_to_reach(y, factor)
     yield "noise", *add_rows(X, y, sizes, seed, between=False)
@@ -152,7 +153,7 @@ def ways(X: np.ndarray, y: np.ndarray, is_image: bool, factor: int, of_all, seed
 
 
 def measure(classifier, X: np.ndarray, y: np.ndarray) -> list[float]:
-    """The four `MEASURES` on test rows."""
+    """Return the four `MEASURES` on test rows."""
     probabilities = classifier.predict_proba(X)
     predicted = classifier.classes_[probabilities.argmax(1)]
     confidence, is_right = probabilities.max(1), predicted == y
@@ -168,7 +169,7 @@ def measure(classifier, X: np.ndarray, y: np.ndarray) -> list[float]:
 
 
 def compare(name: str, kind: str, images, of_all, seed: int, arguments) -> dict[str, list[float]]:
-    """The measures of every classifier and way, by ``"classifier | way"``."""
+    """Return the measures of every classifier and way, by ``"classifier | way"``."""
     X_train, X_test, y_train, y_test = drawn_rows(name, images, seed)
     if kind == "imbalanced":
         X_train, y_train = make_imbalanced(X_train, y_train, seed)
@@ -181,7 +182,7 @@ def compare(name: str, kind: str, images, of_all, seed: int, arguments) -> dict[
 
 
 def gains_table(repeats: list[dict[str, list[float]]]) -> str:
-    """Measures without augmentation and the gains of every way, one row each."""
+    """Return measures without augmentation and the gains of every way, one row each."""
     measured = {key: np.array([repeat[key] for repeat in repeats]) for key in repeats[0]}
     table = []
     for key, values in measured.items():

@@ -1,13 +1,14 @@
-"""ConvHVAE's order of channels and its gates, and what of a training step is convolutions.
+"""ConvHVAE's order of channels and its gates, and the share of convolutions in a training step.
 
     python benchmarks/convolutions.py --data ../shared/data
 
-The library keeps the channels of a pixel side by side, and of a gated convolution its gate for the
-gradient. Beside it stand PyTorch's own: `glu`, whose gradient makes the gate anew, and with it a
-plane of memory for each channel. All are the same network, and they take turns, `--rounds` times.
-Trained are steps of 500 rows of dynamic MNIST, the exemplars those of the batch, in bfloat16 where
-the processor has it and in float32; decoded are 1000 codes in float32, as scores need. The share of
-the convolutions, forward and backward, is PyTorch's profiler's, of ours.
+The library keeps the channels of a pixel side by side, and keeps the gate of a gated convolution
+for its gradient. It is compared with PyTorch's `glu`, whose gradient computes the gate anew, and
+with `glu` on a plane of memory for each channel. All three are the same network, and they take
+turns, `--rounds` times. A training step has 500 rows of dynamic MNIST, with in-batch exemplars, in
+bfloat16 where the processor has it and in float32. 1000 codes are decoded in float32, as scores
+need. The share of the convolutions, forward and backward, comes from PyTorch's profiler, for our
+network.
 """
 
 from __future__ import annotations
@@ -17,30 +18,33 @@ import statistics
 from pathlib import Path
 
 import torch
+from _images import LAYERS, N_COMPONENTS, Images, Training, make_schedule, new_model
 from _machine import describe, markdown_table, seconds
-from density import LAYERS, N_COMPONENTS, Images, make_schedule, new_model
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from sklearn_exemplar_vae._plan import WEIGHT_DECAY
 from sklearn_exemplar_vae.engine.devices import choose_autocast
 from sklearn_exemplar_vae.engine.networks.convolutional import (
     ConvolutionalNetwork,
     GatedConvolution,
 )
-from sklearn_exemplar_vae.engine.training import train
-from sklearn_exemplar_vae.engine.training_rows import TrainingRows
+from sklearn_exemplar_vae.engine.training.loop import train
+from sklearn_exemplar_vae.engine.training.rows import TrainingRows
 
 BATCH_SIZE, N_STEPS, N_DECODED, N_IMAGES = 500, 3, 1000, 64
 
 
 class PlainGate(GatedConvolution):
+    """A gated convolution with PyTorch's gate."""
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         outputs = F.conv2d(images, self.weight, self.bias, stride=self.stride, padding=self.padding)
         return F.glu(outputs.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class PlanesGate(GatedConvolution):
+    """The same, of planes of memory."""
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         outputs = F.conv2d(images, self.weight, self.bias, stride=self.stride, padding=self.padding)
         return F.glu(outputs, dim=1)
@@ -76,22 +80,17 @@ VARIANTS = {"ours": use_ours, "`glu`": use_plain_gates, "`glu`, by planes": use_
 
 
 def build(images: Images, use):
+    """Return the model with the variant that ``use`` makes of its network."""
     model = new_model("conv", "exemplar", images, LAYERS, seed=0)
     use(model.network)
     return model
 
 
 def training(images: Images, n_rows: int, use, dtype, n_calls: int):
-    """A function that trains an epoch of the first ``n_rows`` rows, ``n_calls`` times at most."""
-    arguments = argparse.Namespace(
-        batch_size=BATCH_SIZE,
-        learning_rate=1e-3,
-        kl_warmup=3,
-        bound_samples=1,
-        weight_decay=WEIGHT_DECAY,
-    )
+    """Return what trains an epoch of the first ``n_rows`` rows, ``n_calls`` times at most."""
+    options = Training(batch_size=BATCH_SIZE, learning_rate=1e-3)
     # Batches grow in the second half of the epochs.
-    schedule = make_schedule("exemplar, in-batch", arguments, 2 * n_calls, images)
+    schedule = make_schedule("exemplar, in-batch", options, 2 * n_calls, images)
     schedule = schedule._replace(autocast=dtype)
     rows = TrainingRows(*(part[:n_rows] for part in images.training))
     epochs = train(build(images, use), rows, schedule, torch.Generator().manual_seed(0))
@@ -99,20 +98,21 @@ def training(images: Images, n_rows: int, use, dtype, n_calls: int):
 
 
 def decoding(images: Images, use):
+    """Return what decodes the codes once."""
     network = build(images, use).network
     codes = torch.randn(N_DECODED, N_COMPONENTS, generator=torch.Generator().manual_seed(0))
 
     @torch.no_grad()
     def decode():
-        network.render(codes, codes)
+        network.decode_both(codes, codes)
 
     return decode
 
 
 def in_turns(functions, n_rounds: int) -> list[str]:
-    """Median seconds of the first, and of each other's ratio to it, round by round.
+    """Return median seconds of the first, and of each other's ratio to it, round by round.
 
-    A round before them is not measured.
+    A first round is not measured.
     """
     rounds = [[seconds(function)[0] for function in functions] for _ in range(1 + n_rounds)][1:]
     first, *others = zip(*rounds, strict=True)
@@ -121,6 +121,7 @@ def in_turns(functions, n_rounds: int) -> list[str]:
 
 
 def share_of_convolutions(function) -> float:
+    """Return the share of a call's time that convolutions take."""
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         function()
     times = {event.key: event.self_cpu_time_total for event in profiler.key_averages()}

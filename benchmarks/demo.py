@@ -3,14 +3,15 @@
     python benchmarks/demo.py
     python benchmarks/demo.py --data ../shared/data
 
-Prints the held-out log-density of three estimators and the accuracy of nearest neighbours on
-codes and on pixels, and writes demo.png: samples, and rows of an exemplar with its samples. Without
-`--data` the images are scikit-learn's 8 x 8 digits; with it they are MNIST, of which `--rows` rows
-are used, because KernelDensity's grid search over all would take hours.
+Prints the held-out log-density of three estimators and the accuracy of nearest neighbors on codes
+and on pixels, and writes demo.png: samples, and rows of an exemplar with its samples. Without
+`--data` the images are scikit-learn's 8 x 8 digits; with it they are `--rows` rows of MNIST,
+because KernelDensity's grid search over all of them would take hours.
 
-Grey levels are integers, so uniform noise of one step is added: a density needs a continuum. MNIST
-comes in `--levels` of them, by default 16 as the digits do. Of 256, some test image has ink at a
-pixel that no training image has any at, 700 standard deviations off, and decides everybody's mean.
+Gray levels are integers, so uniform noise of one step is added: a density needs a continuum. MNIST
+is reduced to `--levels` of them, by default 16, as the digits have. With 256, some test image has
+ink at a pixel where no training image has any, 700 standard deviations off, and that image decides
+the mean of every estimator.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ from sklearn_exemplar_vae import ExemplarVAE
 from sklearn_exemplar_vae.datasets import load_mnist
 
 N_TEST = 400
-
-
 FITS = {
     "ExemplarVAE": fit_exemplar_vae,
     "KernelDensity": fit_kernel_density,
@@ -42,7 +41,7 @@ FITS = {
 
 
 def load(folder: Path | None, n_rows: int, n_levels: int):
-    """(training rows, test rows, their labels twice), grey levels with noise of one step."""
+    """Return training rows, test rows and both labels; gray levels have noise of one step."""
     if folder is None:
         X, y = load_digits(return_X_y=True)
     else:
@@ -54,7 +53,7 @@ def load(folder: Path | None, n_rows: int, n_levels: int):
 
 
 def draw(model: ExemplarVAE, exemplars: np.ndarray, path: Path) -> None:
-    """Ten rows of samples; ten rows of an exemplar and nine samples near it."""
+    """Draw ten rows of samples, and ten rows of an exemplar and nine samples near it."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -86,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with MNIST; without, bundled digits")
     parser.add_argument("--rows", type=int, default=5000, help="rows of MNIST to use")
-    parser.add_argument("--levels", type=int, choices=(16, 256), default=16, help="of MNIST's grey")
+    parser.add_argument("--levels", type=int, choices=(16, 256), default=16, help="of MNIST's gray")
     parser.add_argument("--picture", type=file_to_write, default=Path("demo.png"))
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -110,7 +109,7 @@ def main() -> None:
         classifier = KNeighborsClassifier(5).fit(encode(X_train), y_train)
         accuracy = classifier.score(encode(X_test), y_test)
         accuracies.append([name, f"{100 * accuracy:.1f} %"])
-    print("\n" + markdown_table(["5 nearest neighbours on", "held-out accuracy"], accuracies))
+    print("\n" + markdown_table(["5 nearest neighbors on", "held-out accuracy"], accuracies))
 
     first_of_each_digit = [np.flatnonzero(y_test == digit)[0] for digit in range(10)]
     draw(model, X_test[first_of_each_digit], arguments.picture)

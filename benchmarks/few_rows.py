@@ -1,13 +1,14 @@
-"""Few rows and no density estimate to start from: batches of 250 rows beside the default's.
+"""Few rows and no density estimate to start from: batches of 250 rows beside the default.
 
     python benchmarks/few_rows.py
     python benchmarks/few_rows.py --data ../shared/data
 
-Where `ExemplarVAE` starts from nothing, `batch_size="auto"` is a fiftieth of the rows, 25 at least
-and 250 at most. Both sizes take turns, a seed each, with all else the default. The rows are
-scikit-learn's: its digits as zeros and ones, with a logistic likelihood, and with noise of one step
-for two levels of codes, and breast_cancer for these; with `--data` also MNIST's first rows, grey.
-Test log-densities are nats a row, of MNIST those of 1000 test rows drawn as zeros and ones.
+Where `ExemplarVAE` does not start at a density estimate, `batch_size="auto"` is a fiftieth of the
+rows, at least 25 and at most 250. Both sizes take turns, a seed each; all other parameters are the
+default. The rows are scikit-learn's digits as zeros and ones, as gray levels with a logistic
+likelihood, and with noise of one step for two levels of codes; and breast_cancer, with two levels.
+With `--data` there are also MNIST's first rows, gray. Test log-densities are nats a row; on MNIST
+they are those of 1000 test rows drawn as zeros and ones.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MNIST_ROWS, N_TEST = (1000, 5000), 1000
 
 
 def cases(folder: Path | None):
-    """(name, training rows, test rows, parameters) of every comparison."""
+    """Yield (name, training rows, test rows, parameters) of every comparison."""
     digits, rng = load_digits().data, np.random.default_rng(0)
     binary = (digits > 7).astype(float)
     levels = np.minimum(16 * digits, 255)
@@ -41,7 +42,7 @@ def cases(folder: Path | None):
     yield "digits, binary", *train_test_split(binary, random_state=0), {}
     yield "digits, binary, two levels", *train_test_split(binary, random_state=0), two_levels
     logistic = {"likelihood": "logistic"}
-    yield "digits, grey levels", *train_test_split(levels, random_state=0), logistic
+    yield "digits, gray levels", *train_test_split(levels, random_state=0), logistic
     yield "digits, two levels", *train_test_split(noisy, random_state=0), two_levels
     table = load_breast_cancer().data
     yield "breast_cancer, two levels", *train_test_split(table, random_state=0), two_levels
@@ -54,7 +55,7 @@ def cases(folder: Path | None):
 
 
 def compare(train, test, parameters: dict, n_seeds: int) -> list[str]:
-    """The cells of a row: log-densities by both sizes, their difference, seconds of both."""
+    """Return the cells of a row: log-densities by both sizes, the gain, seconds of both."""
     scores, taken = np.empty((2, len(BATCH_SIZES), n_seeds))
     for seed in range(n_seeds):
         for place, size in enumerate(BATCH_SIZES):

@@ -1,11 +1,11 @@
-"""What ExemplarFlow's parts are worth: leave-one-out, exemplar subsampling, the mixed prior.
+"""The gain by each part of ExemplarFlow: leave-one-out, exemplar subsampling, the mixed prior.
 
     python benchmarks/flow_ablation.py --data ../shared/data
 
-Held-out log-density on tables with 5 % noise on every column (see `_tables.py`), nats a row: of
-the flow as it is the mean over random 80/20 splits, of the variants what they gain over it on the
-same splits, ± standard errors over the splits. Each trains until its held-out rows no longer gain
-by it. What training itself is worth is what "untrained" lacks.
+Held-out log-density on tables with 5 % noise on every column (see `_tables.py`), nats a row. For
+the flow as it is, the table has the mean over random 80/20 splits; for a variant, its gain over
+that flow on the same splits; both ± standard errors over the splits. All train with early stopping.
+The loss of "untrained" is the gain by training itself.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VARIANTS = {
 
 
 def run(name: str, folder: Path | None, split: int, variant: str) -> tuple[float, int]:
-    """Mean held-out log-density, and the epoch of the best weights."""
+    """Return the mean held-out log-density, and the epoch of the best weights."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     rows, _ = prepare(name, folder, NOISE, split)
     train, test = train_test_split(rows, test_size=0.2, random_state=split)

@@ -4,8 +4,8 @@
     python benchmarks/flow_network.py --data ../shared/data
 
 Both are three autoregressive layers of rational-quadratic splines with 8 bins and networks of 64
-and 64 units, start at the identity and are trained alike. Seconds of fit and score are of one
-process, the two networks in turn (A B A B); the scores are held-out log-densities with 5 % noise.
+and 64 units, start at the identity and are trained alike. One process measures the seconds of fit
+and score, the two networks in turn (A B A B). Scores are held-out log-densities with 5 % noise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ZukoNetwork(nn.Module):
         flow = zuko.flows.NSF(
             n_features, transforms=n_transforms, hidden_features=hidden_layer_sizes
         )
-        self.transform, self.width = flow.transform, like.width
+        self.transform, self.floats_per_row = flow.transform, like.floats_per_row
         for layer in self.transform.transforms:
             nn.init.zeros_(layer.hyper[-1].weight)
             nn.init.zeros_(layer.hyper[-1].bias)
@@ -56,12 +56,12 @@ class ZukoNetwork(nn.Module):
 class ZukoFlow(ExemplarFlow):
     """ExemplarFlow with zuko's network."""
 
-    def _start(self, *arguments):
-        model = super()._start(*arguments)
+    def _initialize(self, rows, generator):
+        initial = super()._initialize(rows, generator)
         torch.manual_seed(self.random_state)
-        network = ZukoNetwork(model.network, self.n_transforms, self.hidden_layer_sizes)
-        model.network = network.to(self.device_)
-        return model
+        network = ZukoNetwork(initial.model.network, self.n_transforms, self.hidden_layer_sizes)
+        initial.model.network = network.to(self.device_)
+        return initial
 
 
 FLOWS = {"ours": ExemplarFlow, "zuko": ZukoFlow}

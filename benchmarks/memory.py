@@ -1,14 +1,14 @@
-"""A million rows in a file, and a million more: what a process holds in memory along the way.
+"""A million rows in a file, and a million more: the memory of a process along the way.
 
     python benchmarks/memory.py
     python benchmarks/memory.py --rows 100000 --columns 64
 
-Simulated float32 rows in two `numpy.memmap` files, in a folder that is removed at the end. One pass
-of training over the first file, the second as more exemplars, then scores and samples. Resident
-memory is the peak of the process since its start. Pages of the files that the system happens to
-keep mapped at the end of a step are in it, and stand beside. With rtol exemplars are in another
-order, from which the same noise draws other importance samples: a tolerance's own error is that to
-a far smaller one.
+Simulated float32 rows are in two `numpy.memmap` files, in a folder that is removed at the end. One
+pass of training reads the first file, the second becomes more exemplars; then come scores and
+samples. Memory is the peak resident memory of the process since its start. It includes pages of the
+files that the system keeps mapped; the last column has those at the end of a step. With rtol
+exemplars are in another order, from which the same noise draws other importance samples: the error
+of a tolerance alone is the difference to a far smaller tolerance.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NEARLY_EXACT = 1e-6
 
 
 def write_rows(path: Path, n_rows: int, n_columns: int, seed: int) -> np.memmap:
-    """Rows around 100 places, written in parts and opened for reading."""
+    """Write rows around 100 places in parts; return them, opened for reading."""
     places = np.random.default_rng(0).normal(size=(N_PLACES, n_columns))
     rng = np.random.default_rng(seed)
     rows = np.memmap(path, np.float32, "w+", shape=(n_rows, n_columns))
@@ -44,7 +44,7 @@ def write_rows(path: Path, n_rows: int, n_columns: int, seed: int) -> np.memmap:
 
 
 def resident_file_pages() -> str:
-    """GiB of mapped files resident now, where the system tells."""
+    """Return GiB of mapped files resident now, where the system tells."""
     status = Path("/proc/self/status")
     if not status.exists():
         return ""

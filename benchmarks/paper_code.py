@@ -6,11 +6,12 @@
 Both train on dynamic MNIST, 50000 rows, as their authors do: the paper's code in batches of 100,
 each row's exemplars the 10 nearest of 25000 drawn ones, encoded anew, by codes that a pass over all
 rows sets at the epoch's start; ours in batches of 500 whose rows are each other's exemplars, in
-bfloat16 where the processor has it. A turn is 5000 rows of each, and ten of them an epoch, the
-first. How many rows theirs encodes at a step depends on how many different ones are near: few
-before the codes have taken shape.
+bfloat16 where the processor has it. A turn is 5000 rows of each, and ten turns are the first epoch.
+The paper's code encodes as many rows at a step as different ones are near: few before the codes
+have taken shape.
 
-Evaluation is in neither. Not compared is what an epoch is worth; `density.py` has curves.
+Neither time has an evaluation in it. How good a model an epoch makes is not compared; `density.py`
+has curves.
 """
 
 from __future__ import annotations
@@ -24,26 +25,28 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from _images import IMAGE_SHAPE, LAYERS, N_COMPONENTS, Images
 from _machine import describe, markdown_table, seconds
 from convolutions import training, use_ours
-from density import IMAGE_SHAPE, LAYERS, N_COMPONENTS, Images
 from torch.utils.data import TensorDataset
 
 from sklearn_exemplar_vae.engine.devices import choose_autocast
 
 N_TURNS, ROWS_OF_A_TURN = 10, 5000
-# Theirs: the defaults of its density_estimation.py, and of its README's command.
+# The defaults of the paper's density_estimation.py, and of the command in its README.
 PAPER_BATCH_SIZE, PAPER_LEARNING_RATE, N_WARMUP = 100, 5e-4, 100
 N_EXEMPLARS, N_NEIGHBORS = 25_000, 10
 
 
 class PaperTraining:
-    """The paper's model and optimiser, an epoch in pieces.
+    """The paper's model and optimizer, an epoch in pieces.
 
     Parameters
     ----------
-    folder : Path of a checkout of its code
-    rows : tensor of shape (N, D), grey levels from 0 to 1
+    folder : Path
+        A checkout of the paper's code.
+    rows : tensor of shape (N, D)
+        Gray levels from 0 to 1.
     """
 
     def __init__(self, folder: Path, rows: torch.Tensor) -> None:
@@ -67,8 +70,8 @@ class PaperTraining:
             device="cpu",
         )
         self.model = import_module("models.convHVAE_2level").VAE(arguments)
-        optimiser = import_module("utils.optimizer").AdamNormGrad
-        self.optimiser = optimiser(self.model.parameters(), lr=PAPER_LEARNING_RATE)
+        optimizer = import_module("utils.optimizer").AdamNormGrad
+        self.optimizer = optimizer(self.model.parameters(), lr=PAPER_LEARNING_RATE)
         numbers = torch.arange(len(rows))[:, None]
         self.data = TensorDataset(rows, numbers, numbers)
         self.n_encoded = []  # exemplars of a step
@@ -78,25 +81,29 @@ class PaperTraining:
         self.n_encoded.append(len(outputs))
 
     def start_epoch(self) -> None:
+        """Encode all rows."""
         with torch.no_grad():
             self.cache = self.model.cache_z(self.data)
 
     def train(self, numbers: torch.Tensor) -> None:
-        """A step for every batch of the row ``numbers``."""
+        """Take a step for every batch of the row ``numbers``."""
         self.n_encoded.clear()
         for batch in numbers.split(PAPER_BATCH_SIZE):
             rows, own, _ = self.data[batch]
             drawn = torch.bernoulli(rows), own
-            self.optimiser.zero_grad()
+            self.optimizer.zero_grad()
             loss, _, _ = self.model.calculate_loss(
                 drawn, 1 / N_WARMUP, average=True, cache=self.cache, dataset=self.data
             )
             loss.backward()
-            self.optimiser.step()
+            self.optimizer.step()
             self.cache = tuple(codes.detach() for codes in self.cache)
 
     def mean_exemplars(self) -> float:
-        """Encoded at a step of the last turn; every other pass is the batch itself."""
+        """Return how many were encoded at a step of the last turn.
+
+        Every other pass through the encoder is the batch itself.
+        """
         return float(np.mean(self.n_encoded[1::2]))
 
 
@@ -129,6 +136,7 @@ def main() -> None:
 
 
 def line(label: str, theirs: float, exemplars: str, ours: float) -> list[str]:
+    """Return a row of the table."""
     return [label, f"{theirs:.1f}", exemplars, f"{ours:.1f}", f"{theirs / ours:.2f}"]
 
 

@@ -1,4 +1,4 @@
-"""Five pictures of one model: samples, samples near exemplars, and three walks through codes.
+"""Five panels of one model: samples, samples near exemplars, and three walks through codes.
 
     python benchmarks/pictures.py --data ../shared/data --epochs 100 --picture pictures.png
 
@@ -17,13 +17,13 @@ from _machine import describe, file_to_write
 from representation import LOADERS, fit
 
 from sklearn_exemplar_vae import ExemplarVAE
-from sklearn_exemplar_vae.engine.model import PRIORS
+from sklearn_exemplar_vae.engine.priors import VAE_PRIORS
 
 SIDE, N = 28, 10  # pixels of an image; images of a panel's row and column
 
 
 def make_panels(model: ExemplarVAE, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Images (10, 10, 784) of every panel; ``rows`` are at least 50 exemplars."""
+    """Return the images (10, 10, 784) of every panel; ``rows`` are at least 50 exemplars."""
     exemplars = rows[:N]
     near = model.sample_like(exemplars, N - 1, random_state=0)
     start, end = model.transform(exemplars), model.transform(rows[N : 2 * N])
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--dataset", choices=LOADERS, default="mnist")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--prior", choices=PRIORS, default="exemplar")
+    parser.add_argument("--prior", choices=VAE_PRIORS, default="exemplar")
     parser.add_argument("--picture", type=file_to_write, default=Path("pictures.png"))
     arguments = parser.parse_args()
 

@@ -3,9 +3,8 @@
     python benchmarks/profile_step.py --data ../shared/data
 
 The default plan on dynamic MNIST (see density.py), one epoch of random minibatches and one of
-neighbours. The peak is that of products of the layers' own shapes, measured beside; an ideal step
-would take the products' operations at that peak. The profiler's own cost, some percent, is in the
-rest.
+neighbors. The peak is measured with products of the layers' own shapes; an ideal step would take
+the products' operations at that peak. The rest includes the cost of the profiler, a few percent.
 """
 
 from __future__ import annotations
@@ -15,20 +14,27 @@ import time
 from pathlib import Path
 
 import torch
+from _images import (
+    LAYERS,
+    N_COMPONENTS,
+    Images,
+    Training,
+    add_training_options,
+    make_schedule,
+    new_model,
+)
 from _machine import describe, markdown_table
-from density import LAYERS, N_COMPONENTS, Images, make_schedule, new_model
 from torch.profiler import ProfilerActivity, profile
 
-from sklearn_exemplar_vae._plan import WEIGHT_DECAY
 from sklearn_exemplar_vae.engine.devices import choose_autocast
-from sklearn_exemplar_vae.engine.training import train
+from sklearn_exemplar_vae.engine.training.loop import train
 
 PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm")
 N_SHOWN = 8
 
 
 def operations_of_a_row(n_features: int) -> float:
-    """Floating point operations of the layers' products, forward and back (twice forward's)."""
+    """Count floating point operations of the layers' products; back takes twice forward's."""
     pairs = zip((n_features, *LAYERS[:-1]), LAYERS, strict=True)
     encoder = sum(2 * inputs * outputs for inputs, outputs in pairs) + 2 * LAYERS[-1] * N_COMPONENTS
     pairs = zip((N_COMPONENTS, *reversed(LAYERS[1:])), reversed(LAYERS), strict=True)
@@ -38,7 +44,7 @@ def operations_of_a_row(n_features: int) -> float:
 
 
 def peak(dtype: torch.dtype, n_rows: int) -> float:
-    """Operations a second of a product of the shape of the first layer's."""
+    """Measure operations a second of a product of the first layer's shape."""
     rows = torch.randn(n_rows, 784, dtype=dtype)
     weights = torch.randn(2 * LAYERS[0], 784, dtype=dtype)
     for _ in range(20):
@@ -52,17 +58,14 @@ def peak(dtype: torch.dtype, n_rows: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--batch-size", type=int, default=500)
-    parser.add_argument("--learning-rate", type=float, default=6e-3)
-    parser.add_argument("--kl-warmup", type=float, default=3)
-    parser.add_argument("--bound-samples", type=int, default=1)
-    parser.add_argument("--weight-decay", type=float, default=WEIGHT_DECAY)
+    add_training_options(parser)
     arguments = parser.parse_args()
     images = Images("mnist", arguments.data, torch.device("cpu"))
     dtype = choose_autocast("auto", "bernoulli", torch.device("cpu")) or torch.float32
     operations = operations_of_a_row(images.test.shape[1]) * len(images.training.rows)
     at_peak = operations / peak(dtype, arguments.batch_size)
-    schedule = make_schedule("exemplar", arguments, 6, images)._replace(neighbors_from=0.5)
+    schedule = make_schedule("exemplar", Training.of(arguments), 6, images)
+    schedule = schedule._replace(neighbors_from=0.5)
     generator = torch.Generator().manual_seed(0)
     model = new_model("mlp", "exemplar", images, LAYERS, 0)
     epochs = train(model, images.training, schedule, generator)
@@ -80,7 +83,7 @@ def main() -> None:
         rest = [f"{key} {s:.2f}" for key, s in spent.items() if key not in PRODUCTS][:N_SHOWN]
         table.append(
             [
-                "random" if number == 3 else "of neighbours",
+                "random" if number == 3 else "of neighbors",
                 f"{taken:.2f}",
                 f"{products:.2f} ({products / taken:.0%})",
                 f"{at_peak:.2f} ({at_peak / taken:.0%})",

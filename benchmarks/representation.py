@@ -1,4 +1,4 @@
-"""What codes are worth: nearest neighbours by them, and how many of their columns say anything.
+"""How good codes are: nearest neighbors by them, and how many of their columns are active.
 
     python benchmarks/representation.py --data ../shared/data
     python benchmarks/representation.py --data ../shared/data --epochs 150 --picture codes.png
@@ -32,7 +32,7 @@ N_SHOWN = 2000
 
 
 def fit(prior: str, rows: np.ndarray, n_epochs: int, seed: int) -> ExemplarVAE:
-    """A density of images; held-out rows, which would never stop it, would double its time."""
+    """Fit a density of images, without held-out rows: they never stop it and double its time."""
     model = ExemplarVAE(
         40,
         prior=prior,
@@ -47,7 +47,7 @@ def fit(prior: str, rows: np.ndarray, n_epochs: int, seed: int) -> ExemplarVAE:
 
 
 def classify(codes: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> tuple[int, float]:
-    """(k chosen on validation rows, error on test rows)."""
+    """Return the k chosen on validation rows, and the error on test rows."""
 
     def error(k, part):
         classifier = KNeighborsClassifier(k, algorithm="brute", n_jobs=-1)
@@ -59,6 +59,7 @@ def classify(codes: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> tup
 
 
 def draw(codes: dict[str, np.ndarray], labels: np.ndarray, path: Path) -> None:
+    """Draw a t-SNE of each prior's codes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -100,7 +101,7 @@ def main() -> None:
         print(*table[-1], flush=True)
     k, error = classify(rows, labels)
     table.append(["pixels", f"{100 * error:.2f} %", str(k), "", ""])
-    header = ["neighbours by", "test error", "k", "active columns", "fit, s"]
+    header = ["neighbors by", "test error", "k", "active columns", "fit, s"]
     print(f"\n{describe()}\n\n{markdown_table(header, table)}")
     if arguments.picture is not None:
         chosen = np.random.default_rng(0).choice(len(labels["test"]), N_SHOWN, replace=False)

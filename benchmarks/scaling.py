@@ -1,15 +1,15 @@
-"""What a training step costs as exemplars become many: in-batch, near a row, and all of them.
+"""The cost of a training step as exemplars become many: in-batch, near a row, and all of them.
 
     python benchmarks/scaling.py
     python benchmarks/scaling.py --rows 10000 100000 --steps 50
 
 Simulated rows of 64 columns around 100 places, 40 codes, a network of two gated layers of 300
 units, 500 rows a step. In-batch exemplars are the 499 other rows of the step, drawn at random or
-put together from neighbourhoods; retrieved ones each row's ten nearest of half of all rows; the
-exact prior encodes all rows at every step. Milliseconds a step are medians over `--steps` steps (of
-the exact prior three); every figure comes from a process of its own, whose peak memory stands
-beside, and the kinds take turns, `--rounds` times. What is done once before an epoch (codes of all
-rows, neighbourhoods, retrieval) is shared out over its steps, and stands apart as well.
+put together from neighborhoods. Retrieved exemplars are each row's ten nearest of half of all rows.
+The exact prior encodes all rows at every step. Milliseconds a step are medians over `--steps` steps
+(three with the exact prior). Every figure comes from a process of its own, with its peak memory,
+and the kinds take turns, `--rounds` times. The preparation of an epoch (codes of all rows,
+neighborhoods, retrieval) has a column, and another column shares it out over the steps.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from pathlib import Path
 import torch
 from _machine import describe, file_to_write, markdown_table, peak_memory
 
-from sklearn_exemplar_vae.engine.batches import RandomExemplars
-from sklearn_exemplar_vae.engine.candidates import Candidates
-from sklearn_exemplar_vae.engine.model import build_model
-from sklearn_exemplar_vae.engine.neighborhoods import Neighborhoods
-from sklearn_exemplar_vae.engine.training import Schedule, Trainer
-from sklearn_exemplar_vae.engine.training_rows import TrainingRows
+from sklearn_exemplar_vae.engine.model import ModelInitialization, ModelStructure, build_model
+from sklearn_exemplar_vae.engine.training.batches import RandomExemplars
+from sklearn_exemplar_vae.engine.training.candidates import Candidates
+from sklearn_exemplar_vae.engine.training.loop import Schedule, Trainer
+from sklearn_exemplar_vae.engine.training.neighborhoods import Neighborhoods
+from sklearn_exemplar_vae.engine.training.objectives import Moment, VariationalSchedule
+from sklearn_exemplar_vae.engine.training.rows import TrainingRows
 
 N_COLUMNS, N_COMPONENTS, LAYERS, N_PLACES = 64, 40, (300, 300), 100
 BATCH_SIZE, N_NEIGHBORS = 500, 10
 CPU = torch.device("cpu")
 SOURCES = {
     "in-batch": lambda data: RandomExemplars(len(data.rows), BATCH_SIZE - 1, CPU),
-    "in-batch, of neighbours": lambda data: Neighborhoods(data, True),
+    "in-batch, of neighbors": lambda data: Neighborhoods(data, True),
     "retrieved": lambda data: Candidates(data, len(data.rows) // 2, N_NEIGHBORS, "auto", True),
     "exact": lambda data: RandomExemplars(len(data.rows), len(data.rows) - 1, CPU),
 }
@@ -45,6 +46,7 @@ KINDS = list(SOURCES)
 
 
 def make_data(n_rows: int) -> TrainingRows:
+    """Simulate rows around places."""
     generator = torch.Generator().manual_seed(0)
     places = torch.randn(N_PLACES, N_COLUMNS, generator=generator)
     rows = places[torch.randint(N_PLACES, (n_rows,), generator=generator)]
@@ -53,24 +55,29 @@ def make_data(n_rows: int) -> TrainingRows:
 
 
 def make_model():
-    return build_model(
-        N_COLUMNS,
-        N_COMPONENTS,
+    """Return an untrained model of continuous rows."""
+    structure = ModelStructure(
+        n_components=N_COMPONENTS,
         architecture="mlp",
-        hidden_layer_sizes=LAYERS,
         prior="exemplar",
         likelihood="gaussian",
-        binary=False,
-        start=None,
-        row_mean=torch.zeros(N_COLUMNS),
-        generator=torch.Generator().manual_seed(0),
+        hidden_layer_sizes=LAYERS,
     )
+    initial = ModelInitialization(row_mean=torch.zeros(N_COLUMNS), is_binary=False)
+    return build_model(structure, initial, torch.Generator().manual_seed(0))
 
 
 def measure(kind: str, n_rows: int, n_steps: int) -> tuple[float, float, float]:
-    """(milliseconds a step, seconds before an epoch, peak memory in MiB)."""
+    """Measure milliseconds a step, seconds before an epoch, and peak memory in MiB."""
     data, generator = make_data(n_rows), torch.Generator().manual_seed(0)
-    schedule = Schedule(1, BATCH_SIZE, 1e-3, 0, BATCH_SIZE - 1, True)
+    schedule = Schedule(
+        n_epochs=1,
+        batch_size=BATCH_SIZE,
+        learning_rate=1e-3,
+        n_exemplars=BATCH_SIZE - 1,
+        leave_one_out=True,
+        variational=VariationalSchedule(kl_warmup=0),
+    )
     trainer = Trainer(make_model(), data, schedule, generator)
     for _ in range(2):  # the first may compile
         source = SOURCES[kind](data)
@@ -80,25 +87,19 @@ def measure(kind: str, n_rows: int, n_steps: int) -> tuple[float, float, float]:
     taken = []
     for batch in itertools.islice(itertools.cycle(batches), n_steps + 1):
         start = time.perf_counter()
-        trainer.step(
-            batch,
-            source.of_batch(batch),
-            kl_weight=1.0,
-            learning_rate=1e-3,
-            growth=1,
-            n_samples=1,
-        )
+        trainer.step(batch, source.of_batch(batch), Moment(1, 0, 0, len(batches), growth=1))
         taken.append(time.perf_counter() - start)
     return 1000 * statistics.median(taken[1:]), preparation, peak_memory()
 
 
 def in_own_process(*arguments):
+    """Call `measure` in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(measure, *arguments).result()
 
 
 def draw(steps: dict[str, dict[int, float]], path: Path) -> None:
-    """Milliseconds a step, its share of the epoch's preparation included, against N."""
+    """Draw milliseconds a step, its share of the epoch's preparation included, against N."""
     import matplotlib
 
     matplotlib.use("Agg")

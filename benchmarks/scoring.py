@@ -7,16 +7,16 @@
 exemplars.
 
 "plain": zeros and ones, S = 100 samples a row. The plain way sums over all exemplars at each
-sample, once for the prior and once for the proposal that the sample was drawn from; it is timed on
-`--plain-rows` rows, and the two ways' scores of these rows, from the same samples, are compared.
-The last way draws from q(z | x) as the paper does and sums at each sample for the prior alone: that
-is what speeds are compared with. The first two take turns, `--rounds` times.
+sample, once for the prior and once for the proposal that the sample was drawn from. It is timed on
+`--plain-rows` rows, whose scores by both ways, from the same samples, are compared. The last way
+draws from q(z | x) as the paper does, and sums at each sample for the prior alone; speeds are
+compared with it. All take turns, `--rounds` times.
 
-"kernel-density": 16 grey levels with noise of one step, 1000 test rows. KernelDensity has one leaf
-(scikit-learn #25799) and standardised columns; its bandwidth is the best of a few by 1000
-validation rows. A fit of either and its scores are timed once.
+"kernel-density": 16 gray levels with noise of one step, 1000 test rows. KernelDensity has one leaf
+(scikit-learn #25799) and standardized columns; its bandwidth is the best of a few by 1000
+validation rows. Each fit and its scores are timed once.
 
-Peak memory is that of a process of its own, which loads the fitted model and scores.
+Peak memory is measured in a process of its own, which loads the fitted model and scores.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ import joblib
 import numpy as np
 import torch
 from _machine import describe, markdown_table, peak_memory, seconds
-from _rivals import Standardised
+from _rivals import Standardized
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KernelDensity
 
 from sklearn_exemplar_vae import ExemplarVAE
 from sklearn_exemplar_vae.datasets import load_mnist
-from sklearn_exemplar_vae.engine.importance import importance_noise
-from sklearn_exemplar_vae.engine.priors import log_mixture_density
+from sklearn_exemplar_vae.engine.importance.estimate import ImportanceSampling, importance_noise
+from sklearn_exemplar_vae.engine.numerics import log_mixture_density
 
 N_SAMPLES = 100
-BANDWIDTHS = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0)  # of 784 columns, standardised
+BANDWIDTHS = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0)  # of 784 columns, standardized
 N_KERNEL_DENSITY_ROWS = 1000
 DENSITIES = ("ExemplarVAE", "ExemplarVAE(max_iter=0)", "KernelDensity")
 
 
 @torch.no_grad()
 def plain_scores(model: ExemplarVAE, rows: np.ndarray, from_posterior: bool) -> np.ndarray:
-    """Importance-weighted log-densities, every term of every sum over exemplars taken.
+    """Return importance-weighted log-densities, every term of every sum over exemplars taken.
 
-    The samples are those of `score_samples`, or of q(z | x).
+    The samples are those of `score_samples`, or draws of q(z | x).
     """
-    engine = model._model
-    exemplars = type(model._exemplars)(*(tensor.float() for tensor in model._exemplars))
+    engine, exemplars = model._model, model._exemplars.to(torch.float32)
     prior, log_bandwidth = engine.prior, engine.prior.log_bandwidth
-    noise = importance_noise(N_SAMPLES, model.n_components_, model._score_seed)
+    sampling = ImportanceSampling(model.n_importance_samples, model._score_seed)
+    noise = importance_noise(sampling, model.n_components_)
     scores = []
     for row in torch.from_numpy(rows).float():
         mean, log_variance = engine.network.encode(row[None])
@@ -69,25 +69,26 @@ def plain_scores(model: ExemplarVAE, rows: np.ndarray, from_posterior: bool) -> 
             proposal = prior.proposal(mean, log_variance, exemplars)
             codes = proposal.draw(noise.normals.float(), noise.uniforms)[0]
             scale = proposal.variance.sqrt()
-            centres = exemplars.codes + proposal.shrinkage * (mean - exemplars.codes)
+            centers = exemplars.codes + proposal.shrinkage * (mean - exemplars.codes)
             overlaps = proposal._log_overlap(slice(None), exemplars)[0]
-            scaled = exemplars._replace(codes=centres / scale, log_weights=overlaps)
+            scaled = exemplars._replace(codes=centers / scale, log_weights=overlaps)
             log_proposal = log_mixture_density(codes / scale, scaled, torch.zeros(()))
             log_proposal = log_proposal - scale.log().sum()
         log_prior = log_mixture_density(codes, exemplars, log_bandwidth)
         log_likelihood = engine.likelihood.log_prob(engine.network.decode(codes), row)
         log_weights = log_likelihood + log_prior - log_proposal
-        scores.append(torch.logsumexp(log_weights, 0) - np.log(N_SAMPLES))
+        scores.append(torch.logsumexp(log_weights, 0) - np.log(sampling.n_samples))
     return torch.stack(scores).double().numpy() + model._scaling.log_jacobian(rows)
 
 
 def score_stored(path: str, rows: np.ndarray) -> float:
-    """Peak memory, MiB, of a process that loads a model and scores."""
+    """Return the peak memory, MiB, of a process that loads a model and scores."""
     joblib.load(path).score_samples(rows)
     return peak_memory()
 
 
 def memory_of_scoring(model: ExemplarVAE, rows: np.ndarray) -> float:
+    """Call `score_stored` in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/model.joblib"
         joblib.dump(model, path)
@@ -96,12 +97,13 @@ def memory_of_scoring(model: ExemplarVAE, rows: np.ndarray) -> float:
 
 
 def compare_with_plain(images, arguments) -> str:
+    """Return a table of speeds and scores beside those of `plain_scores`."""
     rng = np.random.default_rng(0)
 
-    def binarised(rows):
+    def binarized(rows):
         return (rng.uniform(size=rows.shape) < rows / 255).astype(np.float32)
 
-    train, test = binarised(images.X_train), binarised(images.X_test)
+    train, test = binarized(images.X_train), binarized(images.X_test)
     model = ExemplarVAE(
         max_iter=arguments.epochs,
         batch_size=500,
@@ -152,16 +154,17 @@ def compare_with_plain(images, arguments) -> str:
 
 
 def compare_with_kernel_density(images, arguments) -> str:
+    """Return a table of held-out log-densities beside that of KernelDensity."""
     rng = np.random.default_rng(0)
 
-    def grey(rows):
+    def gray(rows):
         return (rows // 16 + rng.uniform(size=rows.shape)).astype(np.float32)
 
-    train, validation = grey(images.X_train), grey(images.X_valid)[:N_KERNEL_DENSITY_ROWS]
-    test = grey(images.X_test)[:N_KERNEL_DENSITY_ROWS]
+    train, validation = gray(images.X_train), gray(images.X_valid)[:N_KERNEL_DENSITY_ROWS]
+    test = gray(images.X_test)[:N_KERNEL_DENSITY_ROWS]
 
     def kernel_density(bandwidth):
-        return Standardised(KernelDensity(bandwidth=bandwidth, leaf_size=len(train)).fit, train)
+        return Standardized(KernelDensity(bandwidth=bandwidth, leaf_size=len(train)).fit, train)
 
     def searched_kernel_density():
         scores = [kernel_density(b).score_samples(validation).mean() for b in BANDWIDTHS]

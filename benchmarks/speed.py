@@ -1,11 +1,11 @@
-"""How long a small fit, a score and the import take, beside scikit-learn's own.
+"""How long a small fit, a score and the import take, beside scikit-learn's.
 
     python benchmarks/speed.py
 
 Medians over rounds in which the contenders take turns (A B A B), and the ratio of every round. Fits
 and scores: `ExemplarVAE()` with its defaults on 1000 x 10, beside `KernelDensity` with Scott's
-bandwidth and with its bandwidth by grid search, which is what one would use. The import: whole
-processes that import this package beside those that import torch and scikit-learn alone.
+bandwidth and with a bandwidth by grid search, as one would use it. The import: whole processes that
+import this package beside those that import torch and scikit-learn alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ IMPORTS["sklearn_exemplar_vae"] = f"{BASE_IMPORTS}; import sklearn_exemplar_vae"
 
 
 def make_rows() -> tuple[np.ndarray, np.ndarray]:
-    """Rows to fit and rows to score: a curved cloud with correlated columns."""
+    """Return rows to fit and rows to score: a curved cloud with correlated columns."""
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(2 * N_ROWS, 3))
     rows = np.sin(factors @ rng.normal(size=(3, N_COLUMNS)))
@@ -42,6 +42,7 @@ def make_rows() -> tuple[np.ndarray, np.ndarray]:
 
 
 def time_fits(n_rounds: int) -> list[list[str]]:
+    """Return a row for each estimator: seconds of fit and of score."""
     train, test = make_rows()
     fits = {name: [] for name in FITS}
     scores = {name: [] for name in FITS}
@@ -62,6 +63,7 @@ def time_fits(n_rounds: int) -> list[list[str]]:
 
 
 def time_imports(n_rounds: int) -> list[list[str]]:
+    """Return a row for each import, and one for the difference."""
     taken = {name: [] for name in IMPORTS}
     for _ in range(n_rounds):
         for name, code in IMPORTS.items():
@@ -74,6 +76,7 @@ def time_imports(n_rounds: int) -> list[list[str]]:
 
 
 def ratio_of_rounds(times: list[float], base: list[float]) -> str:
+    """Return the median ratio of rounds."""
     return f"{statistics.median(t / b for t, b in zip(times, base, strict=True)):.2f}"
 
 

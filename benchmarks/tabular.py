@@ -11,8 +11,8 @@ rounded column is unbounded, so columns with repeated values get uniform noise o
 smallest gap between two values; with `--noise` instead every column gets Gaussian noise of that
 share of its standard deviation. The noise is the same for all estimators. 80/20 splits.
 
-Estimators. See `_rivals.py`. Each has one thread, and two run side by side. What is done is kept in
-`--results` and not done again.
+Estimators. See `_rivals.py`. Each has one thread, and `--jobs` run side by side. Finished fits are
+kept in `--results` and not repeated.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sklearn.model_selection import train_test_split
 
 
 def run(name: str, noise: float, split: int, estimator: str, folder: Path | None) -> dict:
-    """Log-densities of the test rows, and seconds of fit and of score."""
+    """Return log-densities of the test rows, and seconds of fit and of score."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     rows, scale = prepare(name, folder, noise, split)
     train, test = train_test_split(rows, test_size=0.2, random_state=split)
@@ -55,12 +55,12 @@ TRUTH = "truth"
 
 
 def mean_and_error(values) -> tuple[float, float]:
-    """Mean, and its standard error."""
+    """Return the mean, and its standard error."""
     return np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
 
 
 def table_row(name: str, folder: Path | None, results: dict, estimators: list[str]) -> list[str]:
-    """One row of the table; ``results`` by estimator, one for each split."""
+    """Return one row of the table; ``results`` by estimator, one for each split."""
     raw = load(name, folder)
     cells = {}
     for estimator in estimators:
@@ -81,7 +81,7 @@ def table_row(name: str, folder: Path | None, results: dict, estimators: list[st
 
 
 def gain_row(name: str, results: dict, ours: str) -> list[str]:
-    """How ``ours`` compares with KernelDensity on the same rows, split by split."""
+    """Compare ``ours`` with KernelDensity on the same rows, split by split."""
     gains = [
         mean_and_error(one["scores"] - other["scores"])
         for one, other in zip(results[ours], results["KernelDensity"], strict=True)
@@ -100,6 +100,7 @@ def gain_row(name: str, results: dict, ours: str) -> list[str]:
 
 
 def seconds_row(name: str, results: dict, estimators: list[str]) -> list[str]:
+    """Return one row of mean seconds of fit and score."""
     texts = []
     for estimator in estimators:
         own = results.get(estimator, [])

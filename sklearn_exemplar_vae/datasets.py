@@ -19,25 +19,29 @@ def load_mnist(data_home=None) -> Bunch:
     Parameters
     ----------
     data_home : str, Path or None, default=None
-        A folder with ``mnist.npz`` (arrays x_train, y_train, x_valid, ..., or the first two and the
-        test rows alone), or with the IDX files ``train-images-idx3-ubyte.gz`` and so on, in it or
-        in ``mnist/`` below. None asks `sklearn.datasets.fetch_openml`, which downloads them once.
+        A folder that contains ``mnist.npz`` (arrays x_train, y_train, x_valid, ..., or only the
+        training and test arrays), or the IDX files ``train-images-idx3-ubyte.gz`` and so on, in it
+        or in ``mnist/`` below. None asks `sklearn.datasets.fetch_openml`, which downloads them
+        once.
 
     Returns
     -------
     data : Bunch
-        ``X_train`` (50000, 784), ``y_train``, ``X_valid``, ``y_valid``, ``X_test`` and ``y_test``;
-        uint8 grey levels, 0 to 255. The last 10000 of the 60000 training images validate.
+        Arrays ``X_train`` (50000, 784), ``y_train``, ``X_valid``, ``y_valid``, ``X_test`` and
+        ``y_test``; uint8 gray levels, 0 to 255. The last 10000 of the 60000 training images
+        validate.
 
     Raises
     ------
     FileNotFoundError
-        If ``data_home`` holds no such file.
+        If ``data_home`` contains no such file.
 
     Examples
     --------
     >>> from sklearn_exemplar_vae.datasets import load_mnist
     >>> mnist = load_mnist("data")  # doctest: +SKIP
+    >>> mnist.X_train.shape  # doctest: +SKIP
+    (50000, 784)
     """
     return _load("mnist", "mnist_784", data_home)
 
@@ -48,18 +52,25 @@ def load_fashion_mnist(data_home=None) -> Bunch:
     Parameters
     ----------
     data_home : str, Path or None, default=None
-        As for `load_mnist`: ``fashion-mnist.npz``, or IDX files in it or in ``fashion-mnist/``.
-        MNIST's IDX files have the same names, and are not told apart.
+        A folder as for `load_mnist`, with ``fashion-mnist.npz``, or the IDX files in it or in
+        ``fashion-mnist/``. MNIST's IDX files have the same names; they are not told apart.
 
     Returns
     -------
     data : Bunch
-        As `load_mnist`'s.
+        The same arrays as those of `load_mnist`.
 
     Raises
     ------
     FileNotFoundError
-        If ``data_home`` holds no such file.
+        If ``data_home`` contains no such file.
+
+    Examples
+    --------
+    >>> from sklearn_exemplar_vae.datasets import load_fashion_mnist
+    >>> clothes = load_fashion_mnist("data")  # doctest: +SKIP
+    >>> clothes.X_test.shape  # doctest: +SKIP
+    (10000, 784)
     """
     return _load("fashion-mnist", "Fashion-MNIST", data_home)
 
@@ -70,20 +81,28 @@ def load_omniglot(data_home) -> Bunch:
     Parameters
     ----------
     data_home : str or Path
-        The folder with ``chardata.mat``, the split of Burda et al. (2016) that the Exemplar VAE
-        paper uses, else with ``omniglot_small.npz``, whose arrays are ``x_train``, ``y_train``,
+        A folder that contains ``chardata.mat``, the split of Burda et al. (2016) that the Exemplar
+        VAE paper uses, or else ``omniglot_small.npz`` with arrays ``x_train``, ``y_train``,
         ``x_test``, ``y_test``.
 
     Returns
     -------
     data : Bunch
-        ``X_train`` (n, 784; n is 24345 in the paper's split), ``y_train``, ``X_test``, ``y_test``;
-        uint8, ink is 255. ``y`` numbers the character within its alphabet in the paper's split.
+        Arrays ``X_train`` (n, 784; n is 24345 in the paper's split), ``y_train``, ``X_test`` and
+        ``y_test``; uint8, ink is 255. In the paper's split ``y`` numbers the character within its
+        alphabet.
 
     Raises
     ------
     FileNotFoundError
-        If ``data_home`` holds neither file.
+        If ``data_home`` contains neither file.
+
+    Examples
+    --------
+    >>> from sklearn_exemplar_vae.datasets import load_omniglot
+    >>> characters = load_omniglot("data")  # doctest: +SKIP
+    >>> characters.X_train.shape  # doctest: +SKIP
+    (24345, 784)
     """
     folder = Path(data_home).expanduser()
     if (folder / "chardata.mat").exists():
@@ -97,7 +116,7 @@ def load_omniglot(data_home) -> Bunch:
 
 
 def _read_chardata(path: Path) -> Bunch:
-    """Images are columns of numbers in [0, 1], each image written column by column."""
+    """Return the images of a file whose columns are images in [0, 1], written column by column."""
     from scipy.io import loadmat
 
     arrays = loadmat(path)
@@ -133,14 +152,14 @@ def _fetch_openml(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _split(X: np.ndarray, y: np.ndarray) -> Bunch:
-    """70000 rows in OpenML's order: 60000 of training, 10000 of test."""
+    """Split 70000 rows in OpenML's order: 60000 of training, 10000 of test."""
     return _split_training(
         Bunch(X_train=X[:60_000], y_train=y[:60_000], X_test=X[60_000:], y_test=y[60_000:])
     )
 
 
 def _split_training(data: Bunch) -> Bunch:
-    """The last rows of training become validation rows."""
+    """Make validation rows of the last rows of training."""
     return Bunch(
         X_train=data.X_train[:N_TRAIN],
         y_train=data.y_train[:N_TRAIN],

@@ -1,7 +1,6 @@
 """scikit-learn's own checks, those of check_estimator and those it leaves out."""
 
 import pytest
-from _models import small_flow, small_vae
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -12,18 +11,17 @@ from sklearn_exemplar_vae import (
     ExemplarFlow,
     ExemplarOverSampler,
 )
+from tests._models import small_flow, small_vae
 
 # A stochastic fit sees other batches when a row stands there twice. scikit-learn exempts KMeans and
-# others for the same reason (scikit-learn #16298); test_weights.py tests it statistically.
-WEIGHTS = {
-    "check_sample_weight_equivalence_on_dense_data": "stochastic fit; see test_weights.py",
-}
+# others for the same reason (scikit-learn #16298); test_fit_rows.py tests it statistically.
+WEIGHTS = {"check_sample_weight_equivalence_on_dense_data": "stochastic; see test_fit_rows.py"}
 # A row that stands there twice gets two partners, and one of weight two a single one.
 PARTNERS = {"check_sample_weight_equivalence_on_dense_data": "a partner a row, not a weight"}
 
 
 def keeps_its_start(estimator) -> bool:
-    """Whether the few rows of that check leave a flow at its start, which has no such exemption."""
+    """Return whether the few rows of that check leave a flow at its start, and so exact."""
     return isinstance(estimator, ExemplarFlow) and estimator.early_stopping
 
 
@@ -56,8 +54,8 @@ EXEMPTIONS = {"ExemplarAugmenter": AUGMENTS, "AugmentedClassifier": PARTNERS}
     [
         AUGMENTER,
         ExemplarOverSampler(estimator=small_vae(), random_state=0),
-        AugmentedClassifier(LogisticRegression(), AUGMENTER, random_state=0),
-        AugmentedClassifier(SGDClassifier(), AUGMENTER, n_passes=3, random_state=0),
+        AugmentedClassifier(LogisticRegression(), small_vae(), random_state=0),
+        AugmentedClassifier(SGDClassifier(), small_vae(), n_passes=3, random_state=0),
     ],
     expected_failed_checks=lambda estimator: EXEMPTIONS.get(type(estimator).__name__, {}),
 )
@@ -65,42 +63,31 @@ def test_check_augmenting_estimators(estimator, check):
     check(estimator)
 
 
+# Checks that scikit-learn has, and leaves out of check_estimator.
+OF_ALL = [checks.check_param_validation, checks.check_dataframe_column_names_consistency]
+OF_DENSITIES = [
+    checks.check_transformer_get_feature_names_out,
+    checks.check_transformer_get_feature_names_out_pandas,
+    checks.check_set_output_transform,
+    checks.check_set_output_transform_pandas,
+    checks.check_set_output_transform_polars,
+    checks.check_global_output_transform_pandas,
+    checks.check_inplace_ensure_writeable,
+]
+DENSITIES = [small_vae(), small_flow()]
+AUGMENTING = [
+    AUGMENTER,
+    ExemplarOverSampler(estimator=small_vae()),
+    AugmentedClassifier(LogisticRegression(), small_vae()),
+]
+LEFT_OUT = [(estimator, check) for estimator in DENSITIES + AUGMENTING for check in OF_ALL]
+LEFT_OUT += [(density, check) for density in DENSITIES for check in OF_DENSITIES]
+
+
 @pytest.mark.parametrize(
-    "check",
-    [
-        checks.check_param_validation,
-        checks.check_dataframe_column_names_consistency,
-    ],
-    ids=lambda check: check.__name__,
+    "estimator, check",
+    LEFT_OUT,
+    ids=[f"{type(estimator).__name__}-{check.__name__}" for estimator, check in LEFT_OUT],
 )
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        AUGMENTER,
-        ExemplarOverSampler(estimator=small_vae()),
-        AugmentedClassifier(LogisticRegression(), AUGMENTER),
-    ],
-    ids=lambda estimator: type(estimator).__name__,
-)
-def test_more_checks_of_augmenting_estimators(estimator, check):
+def test_checks_left_out_of_check_estimator(estimator, check):
     check(type(estimator).__name__, estimator)
-
-
-@pytest.mark.parametrize(
-    "check",
-    [
-        checks.check_param_validation,
-        checks.check_dataframe_column_names_consistency,
-        checks.check_transformer_get_feature_names_out,
-        checks.check_transformer_get_feature_names_out_pandas,
-        checks.check_set_output_transform,
-        checks.check_set_output_transform_pandas,
-        checks.check_set_output_transform_polars,
-        checks.check_global_output_transform_pandas,
-        checks.check_inplace_ensure_writeable,
-    ],
-    ids=lambda check: check.__name__,
-)
-@pytest.mark.parametrize("density", [small_vae(), small_flow()], ids=["vae", "flow"])
-def test_checks_left_out_of_check_estimator(check, density):
-    check(type(density).__name__, density)

@@ -1,0 +1,1 @@
+"""The models and their training, in torch alone; read from `training` downwards."""

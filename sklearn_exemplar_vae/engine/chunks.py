@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-# Numbers one temporary array may hold: 2^22 doubles are 32 MiB.
-CHUNK_NUMBERS = 2**22
+# Floats one temporary array may hold: 2^22 doubles are 32 MiB.
+CHUNK_FLOATS = 2**22
 # Rows scored together at least, so that each reading of millions of exemplars serves several.
 MIN_ROWS = 8
 
 
-def row_chunks(n_rows: int, numbers_per_row: int) -> Iterator[slice]:
-    """Slices of `MIN_ROWS` rows, or as many more as keep temporaries within `CHUNK_NUMBERS`."""
-    step = max(MIN_ROWS, CHUNK_NUMBERS // max(1, numbers_per_row))
+def row_chunks(n_rows: int, floats_per_row: int) -> Iterator[slice]:
+    """Yield slices of `MIN_ROWS` rows, or of more if temporaries stay within `CHUNK_FLOATS`."""
+    step = max(MIN_ROWS, CHUNK_FLOATS // max(1, floats_per_row))
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))

@@ -6,7 +6,7 @@ import torch
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called ``name``; "auto" is CUDA where there is one.
+    """Return the device called ``name``; "auto" is CUDA where there is one.
 
     Raises
     ------
@@ -32,10 +32,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_autocast(precision: str, likelihood: str, device: torch.device) -> torch.dtype | None:
-    """The dtype of the network's matrix products in training, None for float32.
+    """Return the dtype of the network's matrix products in training, None for float32.
 
     "auto" takes bfloat16 for images of zeros and ones on a processor that gains by it. Gaussian
-    likelihoods stay in float32: their fine scales are finer than bfloat16's three digits.
+    likelihoods stay in float32: their scales are finer than bfloat16's three digits.
     """
     if precision == "auto":
         gains = likelihood == "bernoulli" and has_fast_bfloat16(device)
@@ -44,10 +44,10 @@ def choose_autocast(precision: str, likelihood: str, device: torch.device) -> to
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 products are fast here.
+    """Return whether bfloat16 products are fast here.
 
-    About four times float32 with AVX512-BF16 or AMX; without, fifty times slower, so a torch too
-    old or too new to answer counts as a no.
+    With AVX512-BF16 or AMX they are several times as fast as float32, without many times slower: a
+    torch too old or too new to answer counts as a no.
     """
     if device.type == "cuda":
         # Torch would count cards that emulate it.

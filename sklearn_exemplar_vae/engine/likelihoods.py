@@ -1,20 +1,32 @@
-"""Likelihoods p(x | z): the log-density of rows given what the decoder says."""
+"""Likelihoods p(x | z): the log-density of rows given what the decoder says.
+
+Adding one adds a class and a line in `LIKELIHOODS`.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .priors import LOG_2PI, randn_like
+from .numerics import LOG_2PI, randn_like
 
 # The smallest standard deviation the decoder may claim, in units of a column's own. A decoder free
 # to shrink its variance makes the likelihood unbounded (Mattei & Frellsen 2018).
 SCALE_FLOOR = 1e-3
-# Grey levels of the discretised logistic.
+# Gray levels of the discretized logistic.
 N_LEVELS = 256
+
+
+class RowSummary(NamedTuple):
+    """What an untrained likelihood is told of the rows."""
+
+    mean: torch.Tensor  # (D,), of the columns
+    is_binary: bool  # whether they hold zeros and ones alone
+    noise_variance: float = 1.0  # of the columns around what a kernel density estimate decodes
 
 
 class GaussianLikelihood(nn.Module):
@@ -34,17 +46,26 @@ class GaussianLikelihood(nn.Module):
     def variance(self) -> torch.Tensor:
         return SCALE_FLOOR**2 + self.log_excess_variance.exp()
 
-    def redraw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
-        """Nothing is drawn in the place of ``rows``."""
+    @classmethod
+    def untrained(cls, rows: RowSummary) -> GaussianLikelihood:
+        """Return the likelihood with the noise that ``rows`` are summarized with."""
+        return cls(len(rows.mean), rows.noise_variance)
+
+    @staticmethod
+    def initial_outputs(mean: torch.Tensor) -> None:
+        """Return None: standardized columns need no bias of the decoder."""
+
+    def draw_observed(self, rows: torch.Tensor, generator: torch.Generator) -> None:
+        """Return None: training sees the ``rows`` themselves."""
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """log p(x | z) in nats, summed over columns; ``outputs`` broadcasts against ``rows``."""
+        """Return log p(x | z), summed over columns; ``outputs`` broadcasts against ``rows``."""
         variance = self.variance
-        log_normaliser = variance.log().sum() + rows.shape[-1] * LOG_2PI
-        return -0.5 * (((rows - outputs) ** 2 / variance).sum(-1) + log_normaliser)
+        log_normalizer = variance.log().sum() + rows.shape[-1] * LOG_2PI
+        return -0.5 * (((rows - outputs) ** 2 / variance).sum(-1) + log_normalizer)
 
     def log_probs(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """log p(x | z), (n, K), of each of ``rows`` (n, D) by each of ``outputs`` (K, D)."""
+        """Return log p(x | z), (n, K), of each of ``rows`` (n, D) by each of ``outputs`` (K, D)."""
         return self.log_prob(outputs, rows[:, None])
 
     def mean(self, outputs: torch.Tensor) -> torch.Tensor:
@@ -58,7 +79,7 @@ class BernoulliLikelihood(nn.Module):
     """Independent Bernoulli columns, the decoder giving the logits.
 
     Values strictly between 0 and 1 are read as probabilities of a one. In training such rows are
-    drawn anew as zeros and ones at every visit ("dynamic binarisation"), but not where they are the
+    drawn anew as zeros and ones at every visit ("dynamic binarization"), but not where they are the
     exemplars of others; in scoring they enter the cross-entropy as they are, which for binary rows
     is the log-likelihood.
 
@@ -75,17 +96,27 @@ class BernoulliLikelihood(nn.Module):
         super().__init__()
         self.binary = binary
 
-    def redraw(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
-        """Zeros and ones in the place of ``rows``, new at every call; None for binary rows."""
+    @classmethod
+    def untrained(cls, rows: RowSummary) -> BernoulliLikelihood:
+        """Return the likelihood of binary rows or of probabilities."""
+        return cls(rows.is_binary)
+
+    @staticmethod
+    def initial_outputs(mean: torch.Tensor) -> torch.Tensor:
+        """Return the logits of columns with these means, none of them taken for impossible."""
+        return torch.logit(mean, eps=1e-3)
+
+    def draw_observed(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
+        """Return zeros and ones for ``rows``, new at every call; None for rows that are binary."""
         return None if self.binary else draw_binary(rows, generator)
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """log p(x | z) in nats, summed over columns; ``outputs`` broadcasts against ``rows``."""
+        """Return log p(x | z), summed over columns; ``outputs`` broadcasts against ``rows``."""
         rows = rows.expand(outputs.shape)
         return -F.binary_cross_entropy_with_logits(outputs, rows, reduction="none").sum(-1)
 
     def log_probs(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """log p(x | z), (n, K), of each of ``rows`` (n, D) by each of ``outputs`` (K, D).
+        """Return log p(x | z), (n, K), of each of ``rows`` (n, D) by each of ``outputs`` (K, D).
 
         One matrix product: x l - log(1 + e^l) for every pixel x and logit l.
         """
@@ -93,11 +124,6 @@ class BernoulliLikelihood(nn.Module):
 
     def mean(self, outputs: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(outputs)
-
-    @staticmethod
-    def outputs_with_mean(mean: torch.Tensor) -> torch.Tensor:
-        """The logits of columns with these means, none of them taken for impossible."""
-        return torch.logit(mean, eps=1e-3)
 
     def sample(self, outputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         probabilities = torch.sigmoid(outputs)
@@ -107,7 +133,7 @@ class BernoulliLikelihood(nn.Module):
 
 
 class LogisticLikelihood(nn.Module):
-    """A logistic density with one learned scale a column, cut into `N_LEVELS` grey levels.
+    """A logistic density with one learned scale a column, cut into `N_LEVELS` gray levels.
 
     Rows hold levels divided by ``N_LEVELS - 1``. A level's probability is what the density has
     within half a step of it, and of the outermost two all beyond, so that the probabilities of all
@@ -124,11 +150,21 @@ class LogisticLikelihood(nn.Module):
     def scale(self) -> torch.Tensor:
         return SCALE_FLOOR + self.log_excess_scale.exp()
 
-    def redraw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
-        """Nothing is drawn in the place of ``rows``."""
+    @classmethod
+    def untrained(cls, rows: RowSummary) -> LogisticLikelihood:
+        """Return the likelihood with its usual scale."""
+        return cls(len(rows.mean))
+
+    @staticmethod
+    def initial_outputs(mean: torch.Tensor) -> torch.Tensor:
+        """Return the outputs that have these means."""
+        return mean
+
+    def draw_observed(self, rows: torch.Tensor, generator: torch.Generator) -> None:
+        """Return None: training sees the ``rows`` themselves."""
 
     def log_prob(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """log p(x | z) in nats, summed over columns; ``outputs`` broadcasts against ``rows``."""
+        """Return log p(x | z), summed over columns; ``outputs`` broadcasts against ``rows``."""
         scale, half_step = self.scale, 0.5 / (N_LEVELS - 1)
         upper = (rows + half_step - outputs) / scale
         lower = (rows - half_step - outputs) / scale
@@ -140,16 +176,12 @@ class LogisticLikelihood(nn.Module):
         return log_masses.sum(-1)
 
     def log_probs(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """log p(x | z), (n, K), of each of ``rows`` (n, D) by each of ``outputs`` (K, D)."""
+        """Return log p(x | z), (n, K), of each of ``rows`` (n, D) by each of ``outputs`` (K, D)."""
         return self.log_prob(outputs, rows[:, None])
 
     def mean(self, outputs: torch.Tensor) -> torch.Tensor:
-        """The centre of the density, within the levels."""
+        """Return the center of the density, within the levels."""
         return outputs.clamp(*self.bounds)
-
-    @staticmethod
-    def outputs_with_mean(mean: torch.Tensor) -> torch.Tensor:
-        return mean
 
     def sample(self, outputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         uniforms = torch.rand(
@@ -160,13 +192,20 @@ class LogisticLikelihood(nn.Module):
 
 
 def draw_binary(probabilities: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Zeros and ones, a one with the probability given, up to 2^-16.
+    """Return zeros and ones, a one with the probability given, up to 2^-16.
 
-    Four draws of 16 bits from every random integer: twice as fast as drawing floats, which would be
-    a tenth of a training step on images.
+    Every random integer gives four draws of 16 bits: drawing floats would be a noticeable part of a
+    training step on images.
     """
     shape, n_draws = probabilities.shape, probabilities.numel()
     bits = torch.empty(-(-n_draws // 4), dtype=torch.int64, device=probabilities.device)
     bits.random_(-(2**63), None, generator=generator)
     draws = bits.view(torch.int16)[:n_draws].view(shape)
     return (draws < 2**16 * probabilities - 2**15).to(probabilities.dtype)
+
+
+LIKELIHOODS = {
+    "bernoulli": BernoulliLikelihood,
+    "gaussian": GaussianLikelihood,
+    "logistic": LogisticLikelihood,
+}

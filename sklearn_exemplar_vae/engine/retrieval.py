@@ -12,41 +12,40 @@ import threading
 import numpy as np
 import torch
 
-from .priors import centre_of
+from .numerics import center_of
 
-# Distances computed at a time: 8 MiB, of which little leaves a processor's cache.
+# Distances computed at a time: 8 MiB, most of which stays in a processor's cache.
 DISTANCES_AT_A_TIME = 2**21
-# Codes whose graph matrix products find sooner, where it is asked for about ten times. Measured on
-# two cores, 40 columns: 1.5e-9 N^2 s (0.15 s for 10 000 codes, 4 s for 50 000) against 1e-5 N s
-# (0.1 s, 0.5 s) with nine in ten found, after 24 s for the first graph of a process.
+# Up to this many codes matrix products find a graph sooner, the compilation of the approximate
+# search included (chosen on two cores, 40 columns; see benchmarks/LOG.md).
 EXACT_UP_TO = 30_000
-# A GPU multiplies matrices some fifty times as fast.
+# A GPU multiplies matrices many times as fast.
 EXACT_UP_TO_ON_GPU = 300_000
 # Distances of which the least is kept in the first pass over them.
 BLOCK = 128
 
 
 class ExactRetrieval:
-    """Exact Euclidean neighbours among ``codes`` (N, d), on any device."""
+    """Exact Euclidean neighbors among ``codes`` (N, d), on any device."""
 
     def __init__(self, codes: torch.Tensor) -> None:
         padding = -len(codes) % BLOCK
         self.n_codes = len(codes)
-        self.centre = centre_of(codes)
-        centred = torch.nn.functional.pad(codes - self.centre, (0, 0, 0, padding))
-        self.transposed = centred.T.contiguous()
-        self.half_norms = 0.5 * (centred**2).sum(1)
+        self.center = center_of(codes)
+        centered = torch.nn.functional.pad(codes - self.center, (0, 0, 0, padding))
+        self.transposed = centered.T.contiguous()
+        self.half_norms = 0.5 * (centered**2).sum(1)
         self.half_norms[self.n_codes :] = math.inf
 
     def query(self, queries: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(distances, indices), each (n, k), of the k nearest codes, nearest first.
+        """Return (distances, indices), each (n, k), of the k nearest codes, nearest first.
 
-        The k smallest of a row's distances lie in the k blocks of smallest minima, so that all but
-        one pass over the distances, which finds the minima, is over k blocks: three times as fast
-        as `torch.topk` over all.
+        The k smallest of a row's distances lie in the k blocks of smallest minima: one pass over
+        all distances finds the minima, and the others are over k blocks, which is faster than
+        `torch.topk` over all.
         """
         k = min(k, self.n_codes)
-        queries = queries - self.centre
+        queries = queries - self.center
         found = [
             self._nearest(part, k)
             for part in queries.split(max(1, DISTANCES_AT_A_TIME // len(self.half_norms)))
@@ -54,8 +53,8 @@ class ExactRetrieval:
         return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
     def graph(self, k: int) -> torch.Tensor:
-        """Indices (N, k) of the codes nearest to each code."""
-        return self.query(self.transposed.T[: self.n_codes] + self.centre, k)[1]
+        """Return indices (N, k) of the codes nearest to each code."""
+        return self.query(self.transposed.T[: self.n_codes] + self.center, k)[1]
 
     def _nearest(self, queries, k):
         # Half the squared distance but for the query's own norm, which ranks nothing.
@@ -74,16 +73,16 @@ class ExactRetrieval:
 
 
 class ApproximateRetrieval:
-    """Nearly all of the nearest codes, by nearest neighbour descent (Dong et al. 2011).
+    """Nearly all of the nearest codes, by nearest neighbor descent (Dong et al. 2011).
 
     pynndescent and numba are imported here and not before: the import takes seconds, and the first
-    graph of a process some 10 to 20 s of compilation.
+    graph of a process compiles for longer.
 
     Parameters
     ----------
     codes : tensor of shape (N, d)
     k : int
-        Neighbours the graph keeps of each code, itself among them.
+        Neighbors the graph keeps of each code, itself among them.
     seed : int
     """
 
@@ -97,7 +96,7 @@ class ApproximateRetrieval:
         self._lock = threading.Lock()  # queries write into the index
 
     def query(self, queries: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(distances, indices), each (n, k), nearest first; distances are of the codes found."""
+        """Return (distances, indices), each (n, k), nearest first; distances are exact."""
         k = min(k, self.n_codes)
         with self._lock:
             found, distances = self._index.query(queries.float().cpu().numpy(), k=k)
@@ -111,7 +110,7 @@ class ApproximateRetrieval:
         return distances, indices.gather(1, order)
 
     def graph(self, k: int) -> torch.Tensor:
-        """Indices (N, k) of codes near each code; k at most that of the construction."""
+        """Return indices (N, k) of codes near each code; k at most that of the construction."""
         indices = torch.from_numpy(self._index.neighbor_graph[0][:, :k].astype("int64"))
         indices = indices.to(self.codes.device)
         is_short = (indices < 0).any(1)
@@ -121,7 +120,7 @@ class ApproximateRetrieval:
 
 
 def leave_self_out(distances: torch.Tensor, indices: torch.Tensor):
-    """What `query` found for the codes themselves, (N, k + 1) both, without each code: (N, k)."""
+    """Return what `query` found for the codes themselves, (N, k + 1), without each code: (N, k)."""
     keep = indices != torch.arange(len(indices), device=indices.device)[:, None]
     keep[keep.all(1), -1] = False  # among many copies a code may not have found itself
     return distances[keep].view(len(indices), -1), indices[keep].view(len(indices), -1)
@@ -130,7 +129,7 @@ def leave_self_out(distances: torch.Tensor, indices: torch.Tensor):
 def build_retrieval(
     retrieval: str, codes: torch.Tensor, k: int, seed: int
 ) -> ExactRetrieval | ApproximateRetrieval:
-    """What finds the k nearest of ``codes`` to each of them; "auto" chooses by their number."""
+    """Return what finds the k nearest of ``codes`` to each; "auto" chooses by their number."""
     if retrieval == "auto":
         limit = EXACT_UP_TO if codes.device.type == "cpu" else EXACT_UP_TO_ON_GPU
         retrieval = "exact" if len(codes) <= limit else "pynndescent"

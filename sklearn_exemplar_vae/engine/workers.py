@@ -18,18 +18,18 @@ class Workers(NamedTuple):
     rank: int
     size: int
 
-    def share(self, tensor: torch.Tensor) -> torch.Tensor:
-        """This process's part of the rows of ``tensor``, which all processes have."""
+    def shard(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return this process's part of the rows of ``tensor``, which all processes have."""
         return tensor if self.size == 1 else tensor.tensor_split(self.size)[self.rank]
 
     def gather(self, codes: torch.Tensor, n_batch: int, n_others: int) -> torch.Tensor:
-        """All processes' codes, in the order that one process would have them in, with gradient.
+        """Return all processes' codes, in the order of a single process, with gradient.
 
         ``codes`` are those of this process's shares of ``n_batch`` rows and of ``n_others`` more.
         """
         if self.size == 1:
             return codes
-        in_batch, beyond = (share_sizes(n, self.size) for n in (n_batch, n_others))
+        in_batch, beyond = (shard_sizes(n, self.size) for n in (n_batch, n_others))
         sizes = [a + b for a, b in zip(in_batch, beyond, strict=True)]
         parts = GatherRows.apply(codes, sizes, self.rank)
         return torch.cat(
@@ -37,7 +37,7 @@ class Workers(NamedTuple):
             + [part[n:] for part, n in zip(parts, in_batch, strict=True)]
         )
 
-    def add(self, tensors: list[torch.Tensor]) -> None:
+    def all_reduce(self, tensors: list[torch.Tensor]) -> None:
         """Put the sum over all processes into each of ``tensors``, by one message."""
         if self.size == 1:
             return
@@ -47,16 +47,16 @@ class Workers(NamedTuple):
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def agree(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The first process's ``tensor``, for all: what rounding could make them decide apart."""
+    def broadcast(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Give all the first process's ``tensor``, where rounding could make them differ."""
         if self.size > 1:
             distributed.broadcast(tensor, 0)
         return tensor
 
-    def agree_on_model(self, model: torch.nn.Module) -> None:
+    def broadcast_model(self, model: torch.nn.Module) -> None:
         """Put the first process's weights and buffers into ``model``."""
         for tensor in model.state_dict().values():
-            self.agree(tensor)
+            self.broadcast(tensor)
 
 
 class GatherRows(torch.autograd.Function):
@@ -78,14 +78,14 @@ class GatherRows(torch.autograd.Function):
         return summed.split(ctx.sizes)[ctx.rank], None, None
 
 
-def share_sizes(n_rows: int, n_workers: int) -> list[int]:
-    """How `torch.tensor_split` divides rows."""
+def shard_sizes(n_rows: int, n_workers: int) -> list[int]:
+    """Return the sizes into which `torch.tensor_split` divides rows."""
     quotient, rest = divmod(n_rows, n_workers)
     return [quotient + (rank < rest) for rank in range(n_workers)]
 
 
 def current_workers() -> Workers:
-    """Those of torch.distributed's default group, or this process alone."""
+    """Return those of torch.distributed's default group, or this process alone."""
     if distributed.is_available() and distributed.is_initialized():
         return Workers(distributed.get_rank(), distributed.get_world_size())
     return Workers(0, 1)

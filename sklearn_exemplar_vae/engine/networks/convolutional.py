@@ -18,24 +18,23 @@ LOWER_LAYERS = ((32, 3, 1), (32, 3, 2), (64, 3, 1), (64, 3, 2), (6, 3, 1))
 REDUCTION = 4
 # And of the layers towards the row.
 DECODER_LAYERS = ((64, 3, 1),) * 4
-# Pixels a convolution is given at a time, 64 images of 28 by 28: their widest layer is some
-# megabytes each, of which a processor's caches hold few. A GPU wants more: on an H200 a training
-# step with 500 images at a time is 2.4 times as fast as with 64.
+# Pixels a convolution is given at a time, 64 images of 28 by 28: the widest layer of an image takes
+# megabytes, and a processor's caches have room for few. A GPU wants more images at a time.
 MAX_PIXELS = {"cpu": 64 * 28**2, "cuda": 512 * 28**2}
 
 
 class Gate(torch.autograd.Function):
-    """h sigmoid(g), (..., c), of the h and g that are the halves of ``outputs`` (..., 2 c).
+    """h sigmoid(g), (..., c), for the h and g that are the halves of ``outputs`` (..., 2 c).
 
-    It is `torch.nn.functional.glu`, which keeps h and g and takes the sigmoid anew for the
-    gradient. Kept in their place it is half the memory, and training in bfloat16 is 1.06 to 1.08
-    times as fast.
+    `torch.nn.functional.glu` keeps h and g and takes the sigmoid anew for the gradient. Keeping the
+    sigmoid and the product instead takes half the memory and less time (see "Convolutions" in
+    docs/benchmarks.md).
     """
 
     @staticmethod
     def forward(ctx, outputs):
         hidden, gates = outputs.chunk(2, -1)
-        # Side by side with h the sigmoid of 32 channels takes eight times as long.
+        # The sigmoid is slow where g lies side by side with h.
         gates = gates.contiguous().sigmoid_()
         gated = hidden * gates
         ctx.save_for_backward(gates, gated)
@@ -65,8 +64,8 @@ class GatedConvolution(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         outputs = F.conv2d(images, self.weight, self.bias, stride=self.stride, padding=self.padding)
-        # The gate's gradient has channels last only if they are the last dimension it sees, and
-        # a convolution given another order copies it: 10 ms of 64 images' gradient, here 1.
+        # The gate's gradient has channels last only if they are the last dimension it sees; a
+        # convolution given another order copies it.
         outputs = outputs.permute(0, 2, 3, 1)
         # A GPU has glu and its gradient in one pass of the memory each, which is what counts there.
         gate = Gate.apply if outputs.requires_grad and not outputs.is_cuda else F.glu
@@ -101,7 +100,7 @@ class ConvolutionalNetwork(TwoLevelNetwork):
         channels, height, width = self.image_shape
         n_hidden = UPPER_LAYERS[-1][0] * (height // REDUCTION) * (width // REDUCTION)
         # The widest layer of the decoder, before its gate and after.
-        self.width = 3 * DECODER_LAYERS[0][0] * height * width
+        self.floats_per_row = 3 * DECODER_LAYERS[0][0] * height * width
         self.encoder = gated_convolutions(channels, UPPER_LAYERS, generator)
         self.encoder_head = NormalHead(n_hidden, n_components, generator)
         self.lower_from_row = gated_convolutions(channels, LOWER_LAYERS, generator)
@@ -122,29 +121,33 @@ class ConvolutionalNetwork(TwoLevelNetwork):
             self.output_bias.data.copy_(output_bias)
 
     def encode(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and log-variance of q(z2 | x), each (n, d), of ``rows`` (n, D)."""
+        """Return mean and log-variance of q(z2 | x), each (n, d), of ``rows`` (n, D)."""
         mean, log_variance = self.encoder_head(self.of_images(self.encoder, rows))
         return mean.to(rows.dtype), log_variance.to(rows.dtype)
 
     def lower_posterior(self, rows, codes) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and log-variance of q(z1 | x, z2)."""
         hidden = join(self.of_images(self.lower_from_row, rows), self.lower_from_code(codes))
         return self.lower_posterior_head(self.lower_joint(hidden))
 
     def lower_prior(self, codes) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and log-variance of p(z1 | z2)."""
         return self.lower_prior_head(self.lower_prior_layers(codes))
 
-    def render(self, lower, codes) -> torch.Tensor:
+    def decode_both(self, lower, codes) -> torch.Tensor:
+        """Return the parameters of p(x | z1, z2)."""
         hidden = join(self.row_from_lower(lower), self.row_from_code(codes))
         outputs = self.of_images(self.to_pixels, self.to_image(hidden))
         return outputs.to(codes.dtype) + self.output_bias
 
     def to_pixels(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the decoder's last layers, without the output's bias."""
         return F.conv2d(self.decoder(images), self.output_weight)
 
     def of_images(self, layers, rows: torch.Tensor) -> torch.Tensor:
-        """``layers`` of the rows (..., D) as images, their outputs flat again, (..., m).
+        """Return the flat outputs (..., m) of ``layers`` for the rows (..., D) as images.
 
-        A pixel's channels lie side by side, which is the order convolutions are fastest in.
+        A pixel's channels lie side by side, the order that convolutions are fastest in.
         """
         images = rows.reshape(-1, *self.image_shape).clone(memory_format=torch.channels_last)
         n_images = max(1, MAX_PIXELS[images.device.type] // (images.shape[-2] * images.shape[-1]))
@@ -153,7 +156,7 @@ class ConvolutionalNetwork(TwoLevelNetwork):
 
 
 def gated_convolutions(n_inputs: int, layers, generator: torch.Generator) -> nn.Sequential:
-    """Gated convolutions of the (channels, kernel size, stride) in ``layers``."""
+    """Return gated convolutions of the (channels, kernel size, stride) in ``layers``."""
     inputs = [n_inputs, *(channels for channels, _, _ in layers[:-1])]
     pairs = zip(inputs, layers, strict=True)
     return nn.Sequential(*(GatedConvolution(n, *layer, generator) for n, layer in pairs))

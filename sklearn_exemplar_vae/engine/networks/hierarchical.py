@@ -9,10 +9,9 @@ from .two_levels import NormalHead, TwoLevelNetwork, join
 
 
 class HierarchicalNetwork(TwoLevelNetwork):
-    """The paper's HVAE, its two layers of 300 units generalised to ``hidden_layer_sizes``.
+    """The paper's HVAE, its two layers of 300 units generalized to ``hidden_layer_sizes``.
 
-    Where a path has two inputs each passes a layer of its own first, and the rest of the layers see
-    both.
+    Where a path has two inputs, each passes a layer of its own first; the other layers see both.
 
     Parameters
     ----------
@@ -33,7 +32,7 @@ class HierarchicalNetwork(TwoLevelNetwork):
         sizes = tuple(hidden_layer_sizes)
         first, rest = sizes[0], sizes[1:] or sizes
         last, before = sizes[-1], sizes[-2::-1] or sizes  # the decoder's, in its order
-        self.width = 2 * (n_features + 3 * n_components) + 9 * sum(sizes)
+        self.floats_per_row = 2 * (n_features + 3 * n_components) + 9 * sum(sizes)
         self.encoder = gated_layers((n_features, *sizes), generator)
         self.encoder_head = NormalHead(sizes[-1], n_components, generator)
         self.lower_from_row = GatedLinear(n_features, first, generator)
@@ -50,17 +49,20 @@ class HierarchicalNetwork(TwoLevelNetwork):
             self.output_head.bias.data.copy_(output_bias)
 
     def encode(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and log-variance of q(z2 | x), each (n, d), of ``rows`` (n, D)."""
+        """Return mean and log-variance of q(z2 | x), each (n, d), of ``rows`` (n, D)."""
         mean, log_variance = self.encoder_head(self.encoder(rows))
         return mean.to(rows.dtype), log_variance.to(rows.dtype)
 
     def lower_posterior(self, rows, codes) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and log-variance of q(z1 | x, z2)."""
         hidden = join(self.lower_from_row(rows), self.lower_from_code(codes))
         return self.lower_posterior_head(self.lower_joint(hidden))
 
     def lower_prior(self, codes) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and log-variance of p(z1 | z2)."""
         return self.lower_prior_head(self.lower_prior_layers(codes))
 
-    def render(self, lower, codes) -> torch.Tensor:
+    def decode_both(self, lower, codes) -> torch.Tensor:
+        """Return the parameters of p(x | z1, z2)."""
         hidden = join(self.row_from_lower(lower), self.row_from_code(codes))
         return self.output_head(self.row_joint(hidden)).to(codes.dtype)

@@ -19,17 +19,15 @@ MIN_SHARE = 1e-3
 MIN_SLOPE = 1e-3
 # softplus(SLOPE_OFFSET) + MIN_SLOPE = 1: parameters of zero make the identity.
 SLOPE_OFFSET = math.log(math.expm1(1 - MIN_SLOPE))
-# Of He's weights for rectifiers. A smooth network that starts flat bends little where rows are few:
-# beside rectifiers at one it gains 0.25 nats a row on wine, 0.9 on diabetes, 2.1 on breast_cancer,
-# 0.2 on 16 components of digits and 0.03 on power-plant. (Tanh is as good but on digits, 0.5 less
-# than a rectifier.)
+# The share of He's weights that a network starts with: a smooth network that starts flat bends
+# little where rows are few (chosen on five tables; see benchmarks/LOG.md).
 WEIGHT_SCALE = 0.2
 
 
 def spline(
     inputs: torch.Tensor, parameters: torch.Tensor, inverse: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Monotone rational-quadratic splines (Durkan et al. 2019) and the logarithms of their slopes.
+    """Return monotone rational-quadratic splines (Durkan et al. 2019) and their slopes' logarithms.
 
     Parameters
     ----------
@@ -92,15 +90,12 @@ class MaskedLinear(nn.Module):
 
 
 def hidden_degrees(size: int, n_features: int) -> torch.Tensor:
-    """How many columns after the first each of ``size`` units sees: all numbers, in turn.
+    """Return how many columns after the first each of ``size`` units sees: all numbers, in turn.
 
-    Where there are more numbers than units, as many as there are units, the last one among them, so
-    that no column is seen by none.
+    Where there are more numbers than units they are spread out, up to the last: no column is seen
+    by none.
     """
     n_degrees = max(1, n_features - 1)
-    # In turn here too, columns beyond the first ``size`` would be seen by none. By 100 principal
-    # components of MNIST, shuffled, that is 1.3 nats worse; in their order, and on tables of 30 to
-    # 100 columns, the two differ by up to half a nat either way.
     if size < n_degrees:
         return torch.linspace(n_degrees - 1, 0, size).round().long()
     return torch.arange(size) % n_degrees
@@ -135,7 +130,7 @@ class AutoregressiveSplines(nn.Module):
         self.network = nn.Sequential(*layers)
 
     def parameters_of(self, rows: torch.Tensor) -> torch.Tensor:
-        """theta, (n, D, 3 * N_BINS - 1)."""
+        """Return theta, (n, D, 3 * N_BINS - 1)."""
         return self.network(rows).unflatten(-1, (len(self.order), -1))
 
     def forward(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -143,7 +138,7 @@ class AutoregressiveSplines(nn.Module):
         return outputs, log_slopes.sum(-1)
 
     def inverse(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Column by column, each with the parameters that the columns before it give."""
+        """Return rows, column by column: the columns before one give its parameters."""
         rows = torch.zeros_like(outputs)
         hidden_layers, last = self.network[:-1], self.network[-1]
         weight, n_parameters = last.weight * last.mask, 3 * N_BINS - 1
@@ -179,11 +174,11 @@ class InvertibleNetwork(nn.Module):
         )
         self.register_buffer("linear", linear.float())
         self.register_buffer("log_det_linear", torch.linalg.slogdet(linear)[1].float())
-        # Numbers a row puts in memory on its way through a transform.
-        self.width = 6 * 3 * N_BINS * n_features + sum(hidden_layer_sizes)
+        # Floats a row puts in memory on its way through a transform.
+        self.floats_per_row = 6 * 3 * N_BINS * n_features + sum(hidden_layer_sizes)
 
     def forward(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes (n, D) and log |det d code / d row|, (n,)."""
+        """Return codes (n, D) and log |det d code / d row|, (n,)."""
         log_det = self.log_det_linear
         for transform in self.transforms:
             rows, log_slopes = transform(rows)
@@ -191,7 +186,7 @@ class InvertibleNetwork(nn.Module):
         return rows @ self.linear, log_det.expand(rows.shape[:-1])
 
     def inverse(self, codes: torch.Tensor) -> torch.Tensor:
-        """Rows (n, D) whose codes these are."""
+        """Return the rows (n, D) that have these codes."""
         rows = torch.linalg.solve(self.linear, codes, left=False)
         for transform in reversed(self.transforms):
             rows = transform.inverse(rows)

@@ -47,10 +47,9 @@ class MLPNetwork(nn.Module):
     """Encoder and decoder of gated dense layers.
 
     ``encode`` gives mean mu(x) and log-variance log Lambda(x) of the posterior q(z | x), ``decode``
-    the parameters of p(x | z). With a ``start`` both mean maps are a fixed linear map plus a
-    network whose last layer is zero at initialisation (``x + f(x)`` and ``z + g(z)`` when the
-    linear map is the identity), so the untrained network *is* the kernel density estimate of the
-    start.
+    the parameters of p(x | z). With a ``kernel`` both mean maps are a fixed linear map plus a
+    network whose last layer is zero at initialization (``x + f(x)`` and ``z + g(z)`` when the
+    linear map is the identity), so the untrained network *is* that kernel density estimate.
 
     Parameters
     ----------
@@ -58,39 +57,39 @@ class MLPNetwork(nn.Module):
         Columns of a row and of a code.
     hidden_layer_sizes : sequence of int
         Units of the encoder's layers; the decoder has the same layers in reverse order.
-    start : KernelStart or None
-        Where training starts; None starts from He-initialised networks, as the paper does.
+    kernel : KernelInitialization or None
+        The density estimate to start at; None starts from He-initialized networks, as the paper
+        does.
     output_bias : tensor of shape (D,) or None
-        Where the decoder's outputs start without a ``start``; None for zero.
+        Where the decoder's outputs start without a ``kernel``; None for zero.
     generator : torch.Generator
         The only source of randomness.
     """
 
     def __init__(
-        self, n_features, n_components, *, hidden_layer_sizes, start=None, output_bias, generator
+        self, n_features, n_components, *, hidden_layer_sizes, kernel=None, output_bias, generator
     ) -> None:
         super().__init__()
-        sizes = tuple(hidden_layer_sizes)
+        sizes, has_kernel = tuple(hidden_layer_sizes), kernel is not None
         self.n_components = self.n_noise = n_components
         # Numbers a row puts in memory on its way through; gated layers are twice as wide inside.
-        self.width = 2 * (n_features + n_components) + 3 * sum(sizes)
+        self.floats_per_row = 2 * (n_features + n_components) + 3 * sum(sizes)
         self.encoder = gated_layers((n_features, *sizes), generator)
-        self.mean_head = Linear(sizes[-1], n_components, generator, zero=start is not None)
-        self.log_variance_head = Linear(sizes[-1], n_components, generator, zero=start is not None)
+        self.mean_head = Linear(sizes[-1], n_components, generator, zero=has_kernel)
+        self.log_variance_head = Linear(sizes[-1], n_components, generator, zero=has_kernel)
         self.decoder = gated_layers((n_components, *reversed(sizes)), generator)
-        self.output_head = Linear(sizes[0], n_features, generator, zero=start is not None)
+        self.output_head = Linear(sizes[0], n_features, generator, zero=has_kernel)
         if output_bias is not None:
             self.output_head.bias.data.copy_(output_bias)
-        has_start = start is not None
-        self.register_buffer("linear_encoder", start.encoder.clone() if has_start else None)
-        self.register_buffer("linear_decoder", start.decoder.clone() if has_start else None)
+        self.register_buffer("linear_encoder", kernel.encoder.clone() if has_kernel else None)
+        self.register_buffer("linear_decoder", kernel.decoder.clone() if has_kernel else None)
         self.register_buffer(
             "base_log_variance",
-            start.code_log_variance.clone() if has_start else torch.zeros(n_components),
+            kernel.code_log_variance.clone() if has_kernel else torch.zeros(n_components),
         )
 
     def encode(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and log-variance of q(z | x), each (n, d), of ``rows`` (n, D)."""
+        """Return mean and log-variance of q(z | x), each (n, d), of ``rows`` (n, D)."""
         hidden = self.encoder(rows)
         mean = self.mean_head(hidden).to(rows.dtype)
         if self.linear_encoder is not None:
@@ -99,33 +98,33 @@ class MLPNetwork(nn.Module):
         return mean, self.base_log_variance + offset.clamp(*LOG_VARIANCE_RANGE)
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """Parameters of p(x | z), (n, D), at ``codes`` (n, d)."""
+        """Return the parameters (n, D) of p(x | z) at ``codes`` (n, d)."""
         outputs = self.output_head(self.decoder(codes)).to(codes.dtype)
         if self.linear_decoder is not None:
             outputs = outputs + linear_map(codes, self.linear_decoder)
         return outputs
 
-    def explain(self, codes, rows, noise, path=None) -> tuple[torch.Tensor, float]:
-        """`decode`; there is no lower level whose log p(z1 | z2) / q(z1 | x, z2) would count."""
+    def decode_posterior(self, codes, rows, noise, path=None) -> tuple[torch.Tensor, float]:
+        """Return what `decode` does, and 0: no lower level adds to the log-density."""
         return self.decode(codes if path is None else path.of_draws(codes)), 0.0
 
-    def generate(self, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """`decode`; there is no lower level to draw."""
+    def decode_prior(self, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return what `decode` does: there is no lower level to draw."""
         return self.decode(codes)
 
 
 def he_normal(n_outputs: int, n_inputs: int, generator: torch.Generator) -> torch.Tensor:
-    """A (n_outputs, n_inputs) matrix with variance 2 / n_inputs (He et al. 2015)."""
+    """Draw a (n_outputs, n_inputs) matrix with variance 2 / n_inputs (He et al. 2015)."""
     return torch.randn(n_outputs, n_inputs, generator=generator) * math.sqrt(2.0 / n_inputs)
 
 
 def linear_map(inputs: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """``inputs @ matrix`` outside autocast: a start rounded to bfloat16 is another start."""
+    """Return ``inputs @ matrix`` outside autocast: in bfloat16 it would be another kernel."""
     with torch.autocast(inputs.device.type, enabled=False):
         return inputs @ matrix
 
 
 def gated_layers(sizes, generator) -> nn.Sequential:
-    """Layers from ``sizes[0]`` units to ``sizes[-1]``."""
+    """Return gated layers from ``sizes[0]`` units to ``sizes[-1]``."""
     pairs = zip(sizes[:-1], sizes[1:], strict=True)
     return nn.Sequential(*(GatedLinear(i, o, generator) for i, o in pairs))

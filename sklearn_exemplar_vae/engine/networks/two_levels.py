@@ -1,4 +1,4 @@
-"""What networks of two levels of codes share: x <- z1 <- z2, the prior standing on z2.
+"""Networks of two levels of codes: x <- z1 <- z2, the prior standing on z2.
 
 The lower level's q(z1 | x, z2) and p(z1 | z2) are diagonal normals, and the bound on log p(x | z2)
 is ``log p(x | z1, z2) + log p(z1 | z2) - log q(z1 | x, z2)`` at a draw of q (Sonderby et al. 2016;
@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..path_gradient import PathGradient
-from ..priors import normal_log_prob, randn_like
+from ..numerics import normal_log_prob, randn_like, reparameterize
 from .mlp import LOG_VARIANCE_RANGE, Linear
+from .path_gradient import PathGradient
 
 
 class NormalHead(nn.Module):
@@ -31,8 +31,8 @@ class TwoLevelNetwork(nn.Module):
     """The arithmetic of two levels.
 
     A subclass supplies ``encode``, ``lower_posterior`` (rows and codes to q(z1 | x, z2)),
-    ``lower_prior`` (codes to p(z1 | z2)) and ``render`` (both levels to the parameters of p(x | z1,
-    z2)). Both levels have d columns.
+    ``lower_prior`` (codes to p(z1 | z2)) and ``decode_both`` (both levels to the parameters of
+    p(x | z1, z2)). Both levels have d columns.
     """
 
     def __init__(self, n_components: int) -> None:
@@ -40,17 +40,17 @@ class TwoLevelNetwork(nn.Module):
         self.n_components, self.n_noise = n_components, 2 * n_components
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """Parameters of p(x | z1, z2) at the mean of p(z1 | z2), (n, D), of ``codes`` (n, d)."""
-        return self.render(self.lower_prior(codes)[0], codes)
+        """Return the parameters (n, D) of p(x | z1, z2), z1 being the mean of p(z1 | z2)."""
+        return self.decode_both(self.lower_prior(codes)[0], codes)
 
-    def explain(
+    def decode_posterior(
         self,
         codes: torch.Tensor,
         rows: torch.Tensor,
         noise: torch.Tensor,
         path: PathGradient | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Parameters of p(x | z1, z2) at a draw of q, and log p(z1 | z2) / q(z1 | x, z2) there.
+        """Return the parameters of p(x | z1, z2) and log p(z1 | z2) / q(z1 | x, z2), z1 ~ q.
 
         ``rows`` and ``noise`` broadcast against ``codes`` (..., d). With a ``path`` the codes are
         (n, K, d), and the gradient is by way of it.
@@ -59,21 +59,21 @@ class TwoLevelNetwork(nn.Module):
         if path is not None:
             codes, condition = path.of_draws(codes), path.of_condition(codes)
         mean, log_variance = (t.to(codes.dtype) for t in self.lower_posterior(rows, condition))
-        lower = mean + torch.exp(0.5 * log_variance) * noise
+        lower = reparameterize(mean, log_variance, noise)
         if path is not None:
             lower, mean, log_variance = path.of_draws(lower), mean.detach(), log_variance.detach()
         prior = (t.to(codes.dtype) for t in self.lower_prior(codes))
         log_ratio = normal_log_prob(lower, *prior) - normal_log_prob(lower, mean, log_variance)
-        return self.render(lower, codes), log_ratio
+        return self.decode_both(lower, codes), log_ratio
 
-    def generate(self, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Parameters of p(x | z1, z2) at a draw of p(z1 | z2)."""
+    def decode_prior(self, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return the parameters of p(x | z1, z2) at a draw of p(z1 | z2)."""
         mean, log_variance = self.lower_prior(codes)
-        lower = mean + torch.exp(0.5 * log_variance) * randn_like(mean, generator)
-        return self.render(lower, codes)
+        lower = reparameterize(mean, log_variance, randn_like(mean, generator))
+        return self.decode_both(lower, codes)
 
 
 def join(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Columns side by side, the axes before them broadcast."""
+    """Return columns side by side, the axes before them broadcast."""
     shape = torch.broadcast_shapes(left.shape[:-1], right.shape[:-1])
     return torch.cat([left.expand(*shape, -1), right.expand(*shape, -1)], -1)

@@ -1,0 +1,73 @@
+"""The rows of a fit: checked, weighted, and divided into rows to train on and rows held out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+# The rows that choose where training starts hold at most this many floats, 256 MiB in double
+# precision; and there are at most this many, whose distances from a hundred of them are as much.
+INITIALIZATION_FLOATS = 2**25
+INITIALIZATION_ROWS = 2**18
+# Weights below this share of the largest would be zero in single precision.
+NEGLIGIBLE_WEIGHT = 1e-30
+
+
+class FitRows(NamedTuple):
+    """The rows of a fit, as every step of it takes them."""
+
+    X: np.ndarray  # (n, D), rows of positive weight; what is in a file stays there
+    weights: np.ndarray  # (n,), positive
+    groups: np.ndarray  # (n,), int64, equal for copies, which are no exemplars of each other
+    held_out: np.ndarray | None  # boolean (n,); None where no rows are held out
+    is_stored: bool  # whether X stays in a file
+
+    @property
+    def relative_weights(self) -> np.ndarray:
+        """Weights of mean one, so that a step size means the same for all scales of weights."""
+        return self.weights / self.weights.mean()
+
+    @property
+    def trained_weights(self) -> np.ndarray:
+        """Weights that are zero for rows held out."""
+        return self.weights if self.held_out is None else np.where(self.held_out, 0.0, self.weights)
+
+    def judges(self, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return one row of each group held out, in random order, and the weights of the groups.
+
+        The first of them choose the bandwidth.
+        """
+        held_out = np.flatnonzero(self.held_out)
+        _, first, group_of_row = np.unique(
+            self.groups[held_out], return_index=True, return_inverse=True
+        )
+        weights = np.bincount(group_of_row, weights=self.relative_weights[held_out])
+        order = torch.randperm(len(first), generator=generator).numpy()
+        return held_out[first][order], weights[order]
+
+
+def rows_with_weight(weights: np.ndarray) -> np.ndarray:
+    """Return the indices of rows whose ``weights`` (n,) are not negligible.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two.
+    """
+    kept = np.flatnonzero(weights > NEGLIGIBLE_WEIGHT * weights.max())
+    if len(kept) < 2:
+        raise ValueError(
+            f"sample_weight must be positive, and above {NEGLIGIBLE_WEIGHT} of the "
+            "largest, for at least two rows; it is for one."
+        )
+    return kept
+
+
+def rows_to_initialize_from(X: np.ndarray, generator: torch.Generator) -> np.ndarray | slice:
+    """Return which rows choose where training starts: all, or as many as can be afforded."""
+    n_rows = min(INITIALIZATION_ROWS, max(1000, INITIALIZATION_FLOATS // X.shape[1]))
+    if n_rows >= len(X):
+        return slice(None)
+    return np.sort(torch.randperm(len(X), generator=generator)[:n_rows].numpy())

@@ -1,0 +1,179 @@
+"""How columns are brought to one scale, back, and what that adds to a log-density."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
+
+from ..engine.likelihoods import N_LEVELS
+from ..utils._rows import ROWS_AT_A_TIME, float_dtype
+
+
+class Unscaled:
+    """Rows as they are: zeros and ones, or probabilities."""
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Return rows as the model takes them."""
+        return X
+
+    def inverse_transform(self, rows: np.ndarray, is_drawn: bool = True) -> np.ndarray:
+        """Return rows in the units of X; ``is_drawn`` unless they are means."""
+        return rows
+
+    def brought_inside(self, X: np.ndarray) -> np.ndarray:
+        """Return X, moved inside the bounds that rounding has moved it to."""
+        return X
+
+    def log_jacobian(self, X: np.ndarray) -> float | np.ndarray:
+        """Return log |d scaled / d X|, one or (n,); probabilities need none."""
+        return 0.0
+
+
+class GrayLevels(Unscaled):
+    """Gray levels to [0, 1]; their scores are probabilities."""
+
+    def transform(self, X):
+        return X / (N_LEVELS - 1)
+
+    def inverse_transform(self, rows, is_drawn=True):
+        levels = rows * (N_LEVELS - 1)
+        return np.rint(levels) if is_drawn else levels
+
+
+class Standardized(Unscaled):
+    """Columns of mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    mean, scale : ndarrays of shape (D,)
+    """
+
+    def __init__(self, mean: np.ndarray, scale: np.ndarray) -> None:
+        self.mean, self.scale = mean, scale
+
+    @classmethod
+    def fitted(cls, X: np.ndarray, weights: np.ndarray) -> Standardized:
+        """Return the scaling of weighted rows."""
+        return cls(*column_statistics(X, weights))
+
+    def transform(self, X):
+        return (X - self.mean) / self.scale
+
+    def inverse_transform(self, rows, is_drawn=True):
+        return rows * self.scale + self.mean
+
+    def log_jacobian(self, X):
+        return -float(np.log(self.scale).sum())
+
+
+class ColumnScaling(Standardized):
+    """Bounded columns mapped to the whole line, all standardized, samples of integers rounded.
+
+    A value between bounds a and b becomes log(x - a) - log(b - x), one above a log(x - a), one
+    below b -log(b - x).
+
+    Parameters
+    ----------
+    mean, scale : ndarrays of shape (D,), of the columns on the line
+    low, high : ndarrays of shape (D,), infinite where there is no bound
+    is_integer : boolean ndarray of shape (D,)
+    """
+
+    def __init__(self, mean, scale, low, high, is_integer) -> None:
+        super().__init__(mean, scale)
+        self.low, self.high, self.is_integer = low, high, is_integer
+        self.has_low, self.has_high = np.isfinite(low), np.isfinite(high)
+        self.is_bounded = self.has_low | self.has_high
+
+    @classmethod
+    def fitted(cls, X, weights, low, high, is_integer) -> ColumnScaling:
+        """Return the scaling of weighted rows."""
+        on_the_line = cls(np.zeros(len(low)), np.ones(len(low)), low, high, is_integer)
+        statistics = column_statistics(X, weights, on_the_line.transform)
+        return cls(*statistics, low, high, is_integer)
+
+    def transform(self, X):
+        line = np.array(X, dtype=np.float64)
+        for column in np.flatnonzero(self.is_bounded):
+            above = line[:, column] - self.low[column]
+            below = self.high[column] - line[:, column]
+            if self.has_low[column] and self.has_high[column]:
+                line[:, column] = np.log(above) - np.log(below)
+            else:
+                line[:, column] = np.log(above) if self.has_low[column] else -np.log(below)
+        return super().transform(line)
+
+    def inverse_transform(self, rows, is_drawn=True):
+        X = super().inverse_transform(rows)
+        for column in np.flatnonzero(self.is_bounded):
+            low, high, line = self.low[column], self.high[column], X[:, column]
+            if self.has_low[column] and self.has_high[column]:
+                # The same curve from either end: the nearer one loses no digits.
+                share = 1 / (1 + np.exp(np.abs(line)))
+                span = (high - low) * share
+                X[:, column] = np.where(line < 0, low + span, high - span)
+            else:
+                X[:, column] = low + np.exp(line) if self.has_low[column] else high - np.exp(-line)
+        if is_drawn:
+            X[:, self.is_integer] = np.rint(X[:, self.is_integer]) + 0.0  # no -0.0
+        return X
+
+    def brought_inside(self, X):
+        for column in np.flatnonzero(self.is_bounded):
+            ends = X.dtype.type([self.low[column], self.high[column]])
+            inside = np.nextafter(ends, X.dtype.type([math.inf, -math.inf]))
+            # The bound itself, rounded to the dtype of X, may already be inside.
+            smallest = ends[0] if ends[0] > self.low[column] else inside[0]
+            largest = ends[1] if ends[1] < self.high[column] else inside[1]
+            X[:, column] = np.clip(X[:, column], smallest, largest)
+        return X
+
+    def log_jacobian(self, X):
+        """Return one number without bounds, else (n,), minus infinity for a row outside them."""
+        if not self.is_bounded.any():
+            return super().log_jacobian(X)
+        log_jacobian = np.full(len(X), super().log_jacobian(X))
+        X = np.asarray(X, dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for column in np.flatnonzero(self.is_bounded):
+                above = np.log(X[:, column] - self.low[column])
+                below = np.log(self.high[column] - X[:, column])
+                if self.has_low[column] and self.has_high[column]:
+                    span = self.high[column] - self.low[column]
+                    log_jacobian += math.log(span) - above - below
+                else:
+                    log_jacobian -= above if self.has_low[column] else below
+        log_jacobian[~self.contains(X)] = -math.inf
+        return log_jacobian
+
+    def contains(self, X: np.ndarray) -> np.ndarray:
+        """Return a mask (n,) of the rows strictly inside all bounds."""
+        return ((X > self.low) & (X < self.high)).all(1)
+
+
+def column_statistics(X: np.ndarray, weights: np.ndarray, transform=None):
+    """Return weighted means and scales of columns after ``transform``, a part at a time."""
+    # Weights of mean one: the scaler takes their sum for the number of rows it judges rounding by.
+    scaler, weights = StandardScaler(), weights / weights.mean()
+    for part in gen_batches(len(X), ROWS_AT_A_TIME):
+        rows = X[part].astype(float_dtype(X), copy=False)
+        if transform is not None:
+            rows = transform(rows)
+        with np.errstate(over="ignore", invalid="ignore"):  # see `check_scales_are_finite`
+            scaler.partial_fit(rows, sample_weight=weights[part])
+    # Where the variance overflows, a StandardScaler believes that the column is constant.
+    return scaler.mean_, np.where(np.isfinite(scaler.var_), scaler.scale_, np.inf)
+
+
+def mean_log_jacobian(scaling: Unscaled, X: np.ndarray, weights: np.ndarray) -> float:
+    """Return the weighted mean of `log_jacobian`, read a part of the rows at a time."""
+    total = 0.0
+    for part in gen_batches(len(X), ROWS_AT_A_TIME):
+        log_jacobian = scaling.log_jacobian(X[part])
+        if np.ndim(log_jacobian) == 0:  # the same for all rows
+            return log_jacobian
+        total += weights[part] @ log_jacobian
+    return float(total / weights.sum())

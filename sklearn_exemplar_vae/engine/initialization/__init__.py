@@ -1,0 +1,1 @@
+"""Where training starts: kernel density estimates read as exemplar models, and their bandwidths."""
