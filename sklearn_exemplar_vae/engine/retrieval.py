@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -72,6 +73,17 @@ class ExactRetrieval:
         return distances, indices.gather(1, order)
 
 
+@contextmanager
+def kept_threads():
+    """Give torch back its number of threads, which numba's parallel code changes for a process."""
+    n_threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != n_threads:
+            torch.set_num_threads(n_threads)
+
+
 class ApproximateRetrieval:
     """Nearly all of the nearest codes, by nearest neighbor descent (Dong et al. 2011).
 
@@ -90,15 +102,16 @@ class ApproximateRetrieval:
         from pynndescent import NNDescent
 
         self.codes, self.n_codes = codes, len(codes)
-        self._index = NNDescent(
-            codes.float().cpu().numpy(), n_neighbors=min(k, self.n_codes), random_state=seed
-        )
+        with kept_threads():
+            self._index = NNDescent(
+                codes.float().cpu().numpy(), n_neighbors=min(k, self.n_codes), random_state=seed
+            )
         self._lock = threading.Lock()  # queries write into the index
 
     def query(self, queries: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (distances, indices), each (n, k), nearest first; distances are exact."""
         k = min(k, self.n_codes)
-        with self._lock:
+        with self._lock, kept_threads():
             found, distances = self._index.query(queries.float().cpu().numpy(), k=k)
         indices = torch.from_numpy(found.astype("int64")).to(queries.device)
         # In a graph of several parts a search ends before it has found k: infinite distances.

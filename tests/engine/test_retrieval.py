@@ -17,6 +17,14 @@ from sklearn_exemplar_vae.engine.retrieval import (
 )
 
 
+@pytest.fixture(autouse=True)
+def threads_are_kept():
+    """The first graph of a process would leave torch with as many threads as numba has."""
+    n_threads = torch.get_num_threads()
+    yield
+    assert torch.get_num_threads() == n_threads
+
+
 def normal(n_rows, n_columns, seed=0, shift=0.0):
     return torch.randn(n_rows, n_columns, generator=torch.Generator().manual_seed(seed)) + shift
 

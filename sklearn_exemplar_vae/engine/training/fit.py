@@ -110,11 +110,12 @@ def fit(
                 converged = True
                 break
             bounds.append(epoch.bound)
-            best = candidate if stopping is None else best
-            report(epoch.number, epoch.bound, mean)
             if stopping is None:
+                best = candidate
+                report(epoch.number, epoch.bound, None)
                 continue
             validation_scores.append(mean)
+            report(epoch.number, epoch.bound, mean)
             if best is None or mean > best_mean + stopping.tolerance:
                 best, best_mean, since_best = candidate, mean, 0
                 continue

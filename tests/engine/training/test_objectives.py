@@ -94,17 +94,6 @@ def test_gray_rows_are_drawn_at_every_visit_and_exemplars_are_not():
     assert not torch.equal(one[1].observed, two[1].observed)
 
 
-def test_gray_rows_are_the_probabilities_of_what_is_drawn():
-    gray = torch.tensor([0.0, 1.0, 0.25, 0.9, 1e-3]).expand(50_001, 5)
-    model = untrained_model(5, likelihood="bernoulli")
-    drawn = model.draw_observed(gray, generator(0))
-    assert set(drawn.unique().tolist()) == {0.0, 1.0}
-    assert (drawn[:, 0] == 0).all() and (drawn[:, 1] == 1).all()
-    deviation = (gray[0] * (1 - gray[0]) / 50_001).sqrt()
-    assert ((drawn.mean(0) - gray[0]).abs() <= 5 * deviation).all()
-    assert torch.equal(model.draw_observed(drawn, generator(1)), drawn)
-
-
 def test_binary_rows_are_observed_as_they_are():
     model = untrained_model(likelihood="bernoulli", is_binary=True)
     assert model.draw_observed(torch.ones(4, 3), generator(0)) is None
