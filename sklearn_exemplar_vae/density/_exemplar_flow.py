@@ -78,8 +78,9 @@ class ExemplarFlow(BaseTrainedDensity):
     bounds : sequence of (low, high), dict or None, default=None
         The open interval that a column's values are in; None or infinity for a missing end. Give
         one pair (or None) for each column, or a dict from positions or names of some columns to
-        pairs. A logarithm maps the column to the whole line, with two bounds the difference of two
-        logarithms. A row outside has density zero; the values of fit must be inside.
+        pairs. The column is mapped to the whole line: with one bound by a curve that is a logarithm
+        near the bound and linear far from it, with two by the normal quantile function. A row
+        outside has density zero; the values of fit must be inside.
     integer_columns : array-like of {bool, int, str} or None, default=None
         Columns of integers: a mask, positions, or names. In fit each value becomes a uniform draw
         from the unit around it, which turns a probability into a density; samples are rounded. The

@@ -10,6 +10,18 @@ from sklearn.utils import gen_batches
 
 from ..engine.likelihoods import N_LEVELS
 from ..utils._rows import ROWS_AT_A_TIME, float_dtype
+from ._bounds import (
+    best_unit,
+    distance_to_line,
+    line_to_distance,
+    line_to_share,
+    log_slope_of_distance,
+    log_slope_of_share,
+    share_to_line,
+)
+
+# Rows that choose the unit of a bounded column, at most.
+MAX_UNIT_ROWS = 2**16
 
 
 class Unscaled:
@@ -72,38 +84,40 @@ class Standardized(Unscaled):
 class ColumnScaling(Standardized):
     """Bounded columns mapped to the whole line, all standardized, samples of integers rounded.
 
-    A value between bounds a and b becomes log(x - a) - log(b - x), one above a log(x - a), one
-    below b -log(b - x).
+    See `_bounds` for the maps.
 
     Parameters
     ----------
     mean, scale : ndarrays of shape (D,), of the columns on the line
     low, high : ndarrays of shape (D,), infinite where there is no bound
     is_integer : boolean ndarray of shape (D,)
+    unit : ndarray of shape (D,)
+        The distance from a single bound at which a logarithm goes over into a line.
     """
 
-    def __init__(self, mean, scale, low, high, is_integer) -> None:
+    def __init__(self, mean, scale, low, high, is_integer, unit) -> None:
         super().__init__(mean, scale)
-        self.low, self.high, self.is_integer = low, high, is_integer
+        self.low, self.high, self.is_integer, self.unit = low, high, is_integer, unit
         self.has_low, self.has_high = np.isfinite(low), np.isfinite(high)
         self.is_bounded = self.has_low | self.has_high
 
     @classmethod
     def fitted(cls, X, weights, low, high, is_integer) -> ColumnScaling:
         """Return the scaling of weighted rows."""
-        on_the_line = cls(np.zeros(len(low)), np.ones(len(low)), low, high, is_integer)
+        n_features, chosen = len(low), slice(None, None, -(-len(X) // MAX_UNIT_ROWS))
+        unit, X_chosen, weights_chosen = np.ones(n_features), X[chosen], weights[chosen]
+        for column in np.flatnonzero(np.isfinite(low) != np.isfinite(high)):
+            end = low[column] if np.isfinite(low[column]) else high[column]
+            distances = np.abs(X_chosen[:, column].astype(np.float64) - end)
+            unit[column] = best_unit(distances, weights_chosen)
+        on_the_line = cls(np.zeros(n_features), np.ones(n_features), low, high, is_integer, unit)
         statistics = column_statistics(X, weights, on_the_line.transform)
-        return cls(*statistics, low, high, is_integer)
+        return cls(*statistics, low, high, is_integer, unit)
 
     def transform(self, X):
         line = np.array(X, dtype=np.float64)
         for column in np.flatnonzero(self.is_bounded):
-            above = line[:, column] - self.low[column]
-            below = self.high[column] - line[:, column]
-            if self.has_low[column] and self.has_high[column]:
-                line[:, column] = np.log(above) - np.log(below)
-            else:
-                line[:, column] = np.log(above) if self.has_low[column] else -np.log(below)
+            line[:, column] = self._to_line(line[:, column], column)
         return super().transform(line)
 
     def inverse_transform(self, rows, is_drawn=True):
@@ -111,12 +125,13 @@ class ColumnScaling(Standardized):
         for column in np.flatnonzero(self.is_bounded):
             low, high, line = self.low[column], self.high[column], X[:, column]
             if self.has_low[column] and self.has_high[column]:
-                # The same curve from either end: the nearer one loses no digits.
-                share = 1 / (1 + np.exp(np.abs(line)))
-                span = (high - low) * share
+                # From the nearer end, where the place between the bounds loses no digits.
+                span = (high - low) * line_to_share(-np.abs(line))
                 X[:, column] = np.where(line < 0, low + span, high - span)
+            elif self.has_low[column]:
+                X[:, column] = low + self.unit[column] * line_to_distance(line)
             else:
-                X[:, column] = low + np.exp(line) if self.has_low[column] else high - np.exp(-line)
+                X[:, column] = high - self.unit[column] * line_to_distance(-line)
         if is_drawn:
             X[:, self.is_integer] = np.rint(X[:, self.is_integer]) + 0.0  # no -0.0
         return X
@@ -136,22 +151,31 @@ class ColumnScaling(Standardized):
         if not self.is_bounded.any():
             return super().log_jacobian(X)
         log_jacobian = np.full(len(X), super().log_jacobian(X))
-        X = np.asarray(X, dtype=np.float64)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            for column in np.flatnonzero(self.is_bounded):
-                above = np.log(X[:, column] - self.low[column])
-                below = np.log(self.high[column] - X[:, column])
-                if self.has_low[column] and self.has_high[column]:
-                    span = self.high[column] - self.low[column]
-                    log_jacobian += math.log(span) - above - below
-                else:
-                    log_jacobian -= above if self.has_low[column] else below
-        log_jacobian[~self.contains(X)] = -math.inf
+        X, is_inside = np.asarray(X, dtype=np.float64), self.contains(X)
+        for column in np.flatnonzero(self.is_bounded):
+            log_jacobian[is_inside] += self._log_slope(X[is_inside, column], column)
+        log_jacobian[~is_inside] = -math.inf
         return log_jacobian
 
     def contains(self, X: np.ndarray) -> np.ndarray:
         """Return a mask (n,) of the rows strictly inside all bounds."""
         return ((X > self.low) & (X < self.high)).all(1)
+
+    def _to_line(self, values: np.ndarray, column: int) -> np.ndarray:
+        low, high, unit = self.low[column], self.high[column], self.unit[column]
+        if not self.has_high[column]:
+            return distance_to_line((values - low) / unit)
+        if not self.has_low[column]:
+            return -distance_to_line((high - values) / unit)
+        return share_to_line((values - low) / (high - low), (high - values) / (high - low))
+
+    def _log_slope(self, values: np.ndarray, column: int) -> np.ndarray:
+        low, high, unit = self.low[column], self.high[column], self.unit[column]
+        if not self.has_high[column]:
+            return log_slope_of_distance((values - low) / unit) - math.log(unit)
+        if not self.has_low[column]:
+            return log_slope_of_distance((high - values) / unit) - math.log(unit)
+        return log_slope_of_share(self._to_line(values, column)) - math.log(high - low)
 
 
 def column_statistics(X: np.ndarray, weights: np.ndarray, transform=None):
