@@ -262,7 +262,8 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _with_partners(self, X, y, rows: np.ndarray, redrawn: np.ndarray, random_state):
         """Return the ``rows`` of X, those at the places ``redrawn`` redrawn near themselves."""
-        return self._augmenter.redraw(safe_indexing(X, rows), y[rows], redrawn, random_state)
+        mixed = safe_indexing(X, rows)  # a copy, to be written into
+        return self._augmenter.redraw(mixed, y[rows], redrawn, random_state, copy=False)
 
     # ---------------------------------------------------------------- the classifier's own
 

@@ -175,37 +175,43 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
         # Not the frame itself: set_output renames the columns of what it is given.
         return X.copy(deep=False) if is_frame(X) else X
 
-    def redraw(self, X, y=None, rows=None, random_state=None):
+    def redraw(self, X, y=None, rows=None, random_state=None, *, copy=True):
         """Redraw rows near themselves with the fitted density, whatever the ``proportion``.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
-            Rows like those of fit; they need not have been in fit.
+            Rows like those of fit, in its dtypes; they need not have been in fit.
         y : array-like of shape (n_samples,) or None, default=None
             The classes; needed with ``per_class`` only.
-        rows : array-like of int or None, default=None
-            Indices of the rows to redraw. None redraws all of them.
+        rows : array-like of int or bool, or None, default=None
+            Indices of the rows to redraw, or a mask. None redraws all of them.
         random_state : int, RandomState instance or None, default=None
             Seeds the draws.
+        copy : bool, default=True
+            Whether to leave X as it is. False redraws the rows of a given array or DataFrame in
+            place.
 
         Returns
         -------
         X_redrawn : ndarray or DataFrame of shape (n_samples, n_features)
-            A copy of X, with the ``rows`` redrawn.
+            X, with the ``rows`` redrawn.
 
         Raises
         ------
         ValueError
-            If X is not as in fit, or ``per_class`` lacks y or knows no such class.
+            If X is not as in fit, ``rows`` are not rows of X, or ``per_class`` lacks y or knows no
+            such class.
         """
         check_is_fitted(self)
         X = check_table(self, X, reset=False)
-        labels = self._labels_if_needed(X, y)
-        if labels is None and self.per_class:
+        labels = None if y is None else check_labels(y)
+        check_consistent_length(X, labels)
+        if labels is None and self._is_per_class:
             raise ValueError("per_class=True needs y, the classes of the rows.")
-        rows = np.arange(len(X)) if rows is None else np.asarray(rows)
-        return self._redraw(X.copy(), labels, rows, check_random_state(random_state))
+        rows = check_rows(rows, len(X))
+        X = X.copy() if copy else X
+        return self._redraw(X, labels, rows, check_random_state(random_state))
 
     @fit_context(prefer_skip_nested_validation=False)
     def _fit(self, X, y, sample_weight):
@@ -213,14 +219,36 @@ class ExemplarAugmenter(TransformerMixin, BaseRedraw):
         with rollback_on_error(self):
             X = check_table(self, X, reset=True)
             random_state = check_random_state(self.random_state)
-            labels = self._labels_if_needed(X, y)
+            labels = None
+            if y is not None and self.per_class:
+                labels = check_labels(y)
+                check_consistent_length(X, labels)
             self._fit_density(X, labels, sample_weight, random_state)
         return X, labels, random_state
 
-    def _labels_if_needed(self, X, y):
-        """Return the labels (n,) where the density depends on them, else None."""
-        if y is None or not self.per_class:
-            return None
-        labels = check_labels(y)
-        check_consistent_length(X, labels)
-        return labels
+
+def check_rows(rows, n_rows: int) -> np.ndarray:
+    """Return indices of rows from indices, a mask, or None for all of them.
+
+    Raises
+    ------
+    ValueError
+        If they are neither, or a row is not there.
+    """
+    if rows is None:
+        return np.arange(n_rows)
+    given = np.asarray(rows)
+    if given.dtype == bool and given.shape == (n_rows,):
+        return np.flatnonzero(given)
+    if given.size == 0:
+        return np.arange(0)
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise ValueError(
+            f"rows must be indices or a mask of {n_rows} rows, got an array of {given.dtype} of "
+            f"shape {given.shape}."
+        )
+    if given.min() < 0 or given.max() >= n_rows:
+        raise ValueError(
+            f"rows must be from 0 to {n_rows - 1}, got {given.min()} to {given.max()}."
+        )
+    return given

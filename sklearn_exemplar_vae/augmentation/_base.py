@@ -37,7 +37,7 @@ def seeded(estimator, random_state: np.random.RandomState):
 class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
     """A density of the number columns of X, or one for each class, that redraws rows near rows.
 
-    A subclass has the parameters below and ``random_state``.
+    A subclass has the parameters below.
     """
 
     _parameter_constraints: dict = {
@@ -77,14 +77,15 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
                 for label, own in rows.items()
                 if classes is None or label in classes
             }
-        self.density_, self._columns = density, columns
+        self.density_, self._columns, self._is_per_class = density, columns, self.per_class
 
     def _redraw(self, X, labels, rows: np.ndarray, random_state: np.random.RandomState):
         """Redraw each of the ``rows`` of the table X near itself, in place; return X."""
         if len(rows) == 0:
             return X
-        if not self.per_class:
-            return self._columns.put(X, rows, self._near(self.density_, X, rows, random_state))
+        columns = self._columns.widened(X, rows)
+        if not self._is_per_class:
+            return columns.put(X, rows, self._near(self.density_, X, rows, random_state))
         unknown = set(np.unique(labels[rows]).tolist()) - {*self.density_}
         if unknown:
             raise ValueError(
@@ -96,7 +97,7 @@ class BaseRedraw(OneToOneFeatureMixin, BaseEstimator):
             own = labels[rows] == label
             if own.any():
                 redrawn[own] = self._near(density, X, rows[own], random_state)
-        return self._columns.put(X, rows, redrawn)
+        return columns.put(X, rows, redrawn)
 
     def _near(self, density, X, rows: np.ndarray, random_state) -> np.ndarray:
         """Return a synthetic neighbor (len(rows), k) of each of the ``rows``."""

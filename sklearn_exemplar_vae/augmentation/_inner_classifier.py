@@ -10,7 +10,7 @@ from sklearn.base import is_classifier
 
 
 def check_classifier(estimator) -> None:
-    """Raise a ValueError if it is none, or holds out rows whose partners it is trained on."""
+    """Raise a ValueError for no classifier, or one that would hold out partners' exemplars."""
     if not is_classifier(estimator):
         raise ValueError(f"estimator must be a classifier, got {estimator!r}.")
     parameters = dict(stopping_parameters(estimator))
@@ -30,7 +30,7 @@ def check_classifier(estimator) -> None:
 
 
 def stopping_parameters(estimator) -> Iterator[tuple[str, object]]:
-    """Names and values of what makes it, or a classifier in it, hold rows out."""
+    """Yield names and values of the parameters that make a classifier hold rows out."""
     parameters = estimator.get_params()
     for name, value in parameters.items():
         part, _, own_name = name.rpartition("__")
@@ -41,7 +41,7 @@ def stopping_parameters(estimator) -> Iterator[tuple[str, object]]:
 
 
 def without_holding_out(estimator):
-    """``estimator`` with early stopping switched off where it was left to the classifier."""
+    """Switch early stopping off where it was left to the classifier; return ``estimator``."""
     for name, value in stopping_parameters(estimator):
         if isinstance(value, str):
             estimator.set_params(**{name: False})
@@ -49,7 +49,7 @@ def without_holding_out(estimator):
 
 
 def fit_method(classifier) -> str:
-    """The method that is given rows: the one that can be given them anew at every pass, if any."""
+    """Return the name of the method that gets rows: ``partial_fit`` if it can be called."""
     is_balanced = any(
         name.rpartition("__")[2] == "class_weight" and isinstance(value, str)
         for name, value in classifier.get_params().items()
@@ -59,4 +59,5 @@ def fit_method(classifier) -> str:
 
 
 def takes_weights(classifier) -> bool:
+    """Return whether that method takes ``sample_weight``."""
     return "sample_weight" in signature(getattr(classifier, fit_method(classifier))).parameters

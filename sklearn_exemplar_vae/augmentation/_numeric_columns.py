@@ -11,12 +11,12 @@ from sklearn.utils.validation import validate_data
 
 
 def is_frame(X) -> bool:
-    """Whether X is a pandas DataFrame, without importing pandas."""
+    """Return whether X is a pandas DataFrame, without importing pandas."""
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
 def check_table(estimator, X, reset: bool):
-    """X as it came if a DataFrame, else as an array of numbers; its width and names checked."""
+    """Return X as it came if a DataFrame, else as an array of numbers; check width and names."""
     if not is_frame(X):
         X = validate_data(estimator, X, dtype="numeric", reset=reset)
         return as_numbers(X) if X.dtype.kind == "O" else X
@@ -27,18 +27,18 @@ def check_table(estimator, X, reset: bool):
 
 
 class NumericColumns(NamedTuple):
-    """Where the numbers are, and what values those without fractions had.
+    """The positions of the numbers in a table, and the ranges of those that are integers.
 
-    Columns of integers are rounded after a redraw and kept in the range they had; columns of
-    booleans, categories and strings are no numbers and stay what they are in the exemplar.
+    Columns of integers are rounded after a redraw and kept in their range; columns of booleans,
+    categories and strings are no numbers and keep the exemplar's value.
     """
 
     positions: np.ndarray  # (k,), of the columns of X
-    ranges: list[tuple | None]  # of each the least and largest integer, None where it has fractions
+    ranges: list[tuple | None]  # the least and largest integer; None for a column of floats
 
     @classmethod
     def of(cls, X) -> NumericColumns:
-        """Those of X, an array or DataFrame of at least one row.
+        """Return those of X, an array or DataFrame of at least one row.
 
         Raises
         ------
@@ -47,9 +47,7 @@ class NumericColumns(NamedTuple):
         """
         if is_frame(X):
             check_no_number_is_hidden(X)
-            kinds = [dtype.kind for dtype in X.dtypes]
-        else:
-            kinds = [X.dtype.kind] * X.shape[1]
+        kinds = column_kinds(X)
         positions = np.flatnonzero([kind in "iuf" for kind in kinds])
         if len(positions) == 0:
             raise ValueError(
@@ -57,19 +55,43 @@ class NumericColumns(NamedTuple):
                 "there is nothing to learn a density of."
             )
         cls(positions, []).take(X)  # raises where a value is missing
-        ranges = []
-        for position in positions:
-            column = X.iloc[:, position] if is_frame(X) else X[:, position]
-            is_integer = kinds[position] != "f"
-            ranges.append((int(column.min()), int(column.max())) if is_integer else None)
+        ranges = [
+            None if kinds[position] == "f" else range_of(column_of(X, position))
+            for position in positions
+        ]
         return cls(positions, ranges)
+
+    def widened(self, X, rows: np.ndarray) -> NumericColumns:
+        """Return these columns for another table, in ranges that its ``rows`` are in too.
+
+        Raises
+        ------
+        ValueError
+            If a column has changed between integers, floats and what is neither.
+        """
+        kinds, ranges = column_kinds(X), []
+        for position, limits in zip(self.positions, self.ranges, strict=True):
+            wanted = "f" if limits is None else "iu"
+            column = column_of(X, position)
+            if kinds[position] not in wanted:
+                name = X.columns[position] if is_frame(X) else int(position)
+                raise ValueError(
+                    f"X has dtype {column.dtype} in column {name!r}, in which fit had "
+                    f"{'floats' if limits is None else 'integers'}. Convert it with astype."
+                )
+            if limits is not None:
+                low, high = range_of(column.iloc[rows] if is_frame(X) else column[rows])
+                limits = min(low, limits[0]), max(high, limits[1])
+            ranges.append(limits)
+        return self._replace(ranges=ranges)
 
     @property
     def are_integers(self) -> bool:
+        """Whether all columns are integers."""
         return None not in self.ranges
 
     def take(self, X) -> np.ndarray:
-        """These columns of X, (n, k).
+        """Return these columns of X, (n, k).
 
         Raises
         ------
@@ -83,11 +105,11 @@ class NumericColumns(NamedTuple):
         return check_array(X, dtype="numeric", input_name="X")
 
     def named(self, numbers: np.ndarray, X):
-        """``numbers`` (n, k) in a DataFrame with these columns' names where X is one."""
+        """Return ``numbers`` (n, k), in a DataFrame with these columns' names if X is one."""
         return type(X)(numbers, columns=X.columns[self.positions]) if is_frame(X) else numbers
 
     def put(self, X, rows: np.ndarray, numbers: np.ndarray):
-        """X, whose ``rows`` now have ``numbers`` (len(rows), k) in these columns."""
+        """Write ``numbers`` (len(rows), k) into these columns of the ``rows`` of X; return X."""
         if not is_frame(X) and X.dtype.kind == "f":
             X[rows] = numbers
             return X
@@ -98,8 +120,8 @@ class NumericColumns(NamedTuple):
             column = X.iloc[:, position]
             filled = np.array(column.to_numpy())  # in its own dtype: large integers stay exact
             if limits is not None:
-                dtype = getattr(column.dtype, "subtype", column.dtype)  # of sparse integers
-                dtype = getattr(dtype, "numpy_dtype", dtype)  # of nullable ones
+                dtype = getattr(column.dtype, "subtype", column.dtype)  # sparse integers
+                dtype = getattr(dtype, "numpy_dtype", dtype)  # nullable ones
                 values = rounded(values, *limits, dtype)
             filled[rows] = values
             filled = type(column)(filled, index=column.index, name=column.name)
@@ -107,8 +129,23 @@ class NumericColumns(NamedTuple):
         return X
 
 
+def column_kinds(X) -> list[str]:
+    """Return the kind of the dtype of every column."""
+    return [dtype.kind for dtype in X.dtypes] if is_frame(X) else [X.dtype.kind] * X.shape[1]
+
+
+def column_of(X, position: int):
+    """Return a column of X: an array, or a Series."""
+    return X.iloc[:, position] if is_frame(X) else X[:, position]
+
+
+def range_of(column) -> tuple[int, int]:
+    """Return the least and largest integer of a column."""
+    return int(column.min()), int(column.max())
+
+
 def as_numbers(X: np.ndarray) -> np.ndarray:
-    """Objects that scikit-learn left as such: of polars, or a list with None, or large integers.
+    """Return numbers that scikit-learn left as objects: from polars, None, or large integers.
 
     Raises
     ------
@@ -119,8 +156,8 @@ def as_numbers(X: np.ndarray) -> np.ndarray:
         X = X.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"X holds what is no number: {error}. Tables other than pandas' become arrays of "
-            "numbers: encode such columns, or pass a pandas DataFrame."
+            f"X has a value that is no number: {error}. Tables other than pandas' become arrays "
+            "of numbers: encode the column, or pass a pandas DataFrame."
         ) from error
     return check_array(X, input_name="X")
 
@@ -143,7 +180,7 @@ def check_no_number_is_hidden(X) -> None:
 
 
 def rounded(values: np.ndarray, low: int, high: int, dtype) -> np.ndarray:
-    """The nearest integers of ``dtype`` in [low, high], which a float may be unable to name."""
+    """Return the nearest integers of ``dtype`` in [low, high], ends that a float may not hold."""
     top = float(high)
     if top > high:  # and maybe above all that the dtype holds
         top = np.nextafter(top, 0)

@@ -10,7 +10,7 @@ STRATEGIES = ("minority", "not minority", "not majority", "all", "auto")
 
 
 def rows_to_add(sampling_strategy, labels: np.ndarray) -> dict:
-    """For each class to over-sample the number of its new rows, classes in order.
+    """Return the number of new rows of each class that grows, classes in order.
 
     Parameters
     ----------
@@ -64,6 +64,7 @@ def rows_to_add(sampling_strategy, labels: np.ndarray) -> dict:
 
 
 def _by_sizes(wanted: dict, sizes: dict) -> dict:
+    """Return the rows to add to reach the sizes ``wanted`` from the present ``sizes``."""
     unknown = [label for label in wanted if label not in sizes]
     if unknown:
         raise ValueError(f"sampling_strategy names classes that y does not have: {unknown}.")

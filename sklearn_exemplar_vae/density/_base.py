@@ -70,9 +70,9 @@ class BaseExemplarDensity(
     def score_samples(self, X):
         """Compute the log-density of each row under the model.
 
-        A row always gets the same score, whatever the other rows. The score of `ExemplarFlow` is
-        exact. That of `ExemplarVAE` is estimated with noise from a seed kept at fit and shared by
-        all rows (see its ``n_importance_samples``).
+        A row always gets the same score, up to rounding, whatever the other rows. The score of
+        `ExemplarFlow` is exact. That of `ExemplarVAE` is estimated with noise from a seed kept at
+        fit and shared by all rows (see its ``n_importance_samples``).
 
         Parameters
         ----------
@@ -374,7 +374,7 @@ class BaseExemplarDensity(
     def _check_domain(self, X, is_scored: bool = False) -> None:
         """Raise a ValueError if X holds values that the density, or scores of it, cannot have."""
 
-    def _dequantized(self, X: np.ndarray, seed: int, is_stored: bool) -> np.ndarray:
+    def _dequantized(self, X: np.ndarray, seed: int, in_file: bool) -> np.ndarray:
         """Return rows that are to be exemplars, with noise where their columns are steps."""
         return X
 

@@ -24,7 +24,7 @@ MAX_ROWS_IN_RANDOM_BATCHES = 20_000
 # The share of the epochs before batches are made of neighbors: at a high learning rate batches of
 # similar rows teach badly (chosen on MNIST; see benchmarks/LOG.md).
 NEIGHBORS_FROM = 0.7
-# The share of the epochs before exemplars are retrieved: such an epoch costs three others.
+# The share of the epochs before exemplars are retrieved: epochs with retrieval cost more.
 RETRIEVAL_FROM = 0.9
 # Held-out rows scored at every epoch, at most: more would slow the epoch, not sharpen the choice.
 # Each is scored by all exemplars, so with millions of them fewer rows have to do.

@@ -15,6 +15,7 @@ from ..engine.priors import FLOW_PRIORS
 from ..engine.training.fit import Initialization
 from ..engine.training.leave_one_out import duplicate_groups
 from ..engine.training.loop import Schedule
+from ..engine.workers import current_workers
 from ..utils._rows import float_dtype
 from ._column_checks import (
     check_bounds,
@@ -105,8 +106,8 @@ class ExemplarFlow(BaseTrainedDensity):
     bandwidth : float or {"loo", "scott", "silverman"}, default="loo"
         Bandwidth that initializes training, in standard deviations of the columns. "loo" takes the
         bandwidth, at least 0.01, the shape, and the share of the normal of the highest left-out
-        likelihood. A positive float or a rule of thumb starts at `KernelDensity`'s round kernel of
-        that bandwidth.
+        likelihood. A float of at least 1e-6 or a rule of thumb starts at `KernelDensity`'s round
+        kernel of that bandwidth.
     rtol : float, default=0
         Relative tolerance of the densities of `score_samples`, as in `ExemplarVAE`. It may be
         changed after fit.
@@ -301,7 +302,9 @@ class ExemplarFlow(BaseTrainedDensity):
         batch_size, n_exemplars = self.batch_size, self.n_exemplars
         if batch_size == "auto":
             batch_size = min(MAX_DEFAULT_BATCH, MAX_DEFAULT_FLOATS // self.n_features_in_)
-            batch_size = max(2, min(batch_size, math.ceil(BATCH_SHARE * n_rows)))
+            # For one process: together they see a step's rows as one alone does.
+            n_own_rows = n_rows // current_workers().size
+            batch_size = max(2, min(batch_size, math.ceil(BATCH_SHARE * n_own_rows)))
         has_exemplars = initial.model.prior.needs_exemplars
         if n_exemplars == "auto" or not has_exemplars:
             n_exemplars = "batch"

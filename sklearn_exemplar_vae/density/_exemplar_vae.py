@@ -44,7 +44,7 @@ DEFAULT_KL_WARMUP = 3
 # The kernel density estimate of more columns would take long to make, and gigabytes for its maps.
 MAX_BASELINE_COMPONENTS = 2000
 # Twice the decoder's floor: a narrower kernel could not be split between code and row.
-MIN_BANDWIDTH = 2e-3
+MIN_SPLIT_BANDWIDTH = 2e-3
 
 
 class ExemplarVAE(BaseTrainedDensity):
@@ -66,7 +66,7 @@ class ExemplarVAE(BaseTrainedDensity):
     The processes of a torch.distributed group may call fit with the same X. Each then trains on its
     share of every batch, the codes of all are exemplars for each, and all end with one model.
 
-    The guide is in the README, docs/benchmarks.md and docs/scaling.md.
+    Guides are in the README and, for many rows, in docs/scaling.md.
 
     Parameters
     ----------
@@ -117,11 +117,11 @@ class ExemplarVAE(BaseTrainedDensity):
         [1]_: a row sees the k nearest of its M exemplars. They are found for all rows once an
         epoch, or once in several epochs while codes hardly move. Where the exemplars are the
         minibatch, only the last tenth of the epochs does so (none of fewer than ten), from half of
-        the rows, at three times the cost of others. "auto" applies where the exemplars are the
-        minibatch and there are more than 20 000 training rows: minibatches are random in the first
-        70 % of the epochs and made of neighborhoods of codes in the rest. A row then meets its
-        nearest exemplars at little cost; exemplars outside the minibatch are dropped from a sum
-        over all, so the objective stays a lower bound. None uses neither.
+        the rows, and these epochs cost more. "auto" applies where the exemplars are the minibatch
+        and there are more than 20 000 training rows: minibatches are random in the first 70 % of
+        the epochs and made of neighborhoods of codes in the rest. A row then meets its nearest
+        exemplars at little cost; exemplars outside the minibatch are dropped from a sum over all,
+        so the objective stays a lower bound. None uses neither.
     retrieval : {"auto", "exact", "pynndescent"}, default="auto"
         How nearest codes are found, in training and in `kneighbors`: by matrix products ("exact"),
         or nearly all of them by pynndescent. "auto" takes what costs less in training; `kneighbors`
@@ -144,9 +144,9 @@ class ExemplarVAE(BaseTrainedDensity):
     n_bound_samples : int, default=1
         Samples K in a row's training bound, which above 1 is the importance-weighted bound [3]_, in
         the last 30 % of `max_iter` epochs; in none if training stops before, or of fewer than four
-        epochs. An epoch with 5 takes three to four times as long, and a step K times the decoder's
-        memory. It is meant for the end of long trainings on images; before that, one sample teaches
-        more in the same time.
+        epochs. These epochs take longer, and a step takes K times the decoder's memory. It is meant
+        for the end of long trainings on images; before that, one sample teaches more in the same
+        time.
     rtol : float, default=0
         Relative tolerance of the densities of `score_samples`, in nats for their logarithms. 0 sums
         over all exemplars. With 0.01, for example, a row leaves out exemplars that are too far away
@@ -251,7 +251,7 @@ class ExemplarVAE(BaseTrainedDensity):
         **BaseTrainedDensity._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "bandwidth": [
-            Interval(Real, MIN_BANDWIDTH, None, closed="left"),
+            Interval(Real, MIN_SPLIT_BANDWIDTH, None, closed="left"),
             StrOptions({"loo", "scott", "silverman"}),
         ],
         "architecture": [StrOptions(set(NETWORKS))],
@@ -375,7 +375,7 @@ class ExemplarVAE(BaseTrainedDensity):
         if not has_kernel:
             return Initialization(model, baseline=None)
         # Unjudged an estimate of all columns could have next to no density off the rows' own span.
-        is_judged = rows.held_out is not None and not rows.is_stored
+        is_judged = rows.held_out is not None and not rows.in_file
         if self.n_components is None and self.prior == "exemplar" and is_judged:
             if n_components < n_features <= MAX_BASELINE_COMPONENTS:
                 return Initialization(model, baseline=untrained(n_features))

@@ -22,7 +22,7 @@ class FitRows(NamedTuple):
     weights: np.ndarray  # (n,), positive
     groups: np.ndarray  # (n,), int64, equal for copies, which are no exemplars of each other
     held_out: np.ndarray | None  # boolean (n,); None where no rows are held out
-    is_stored: bool  # whether X stays in a file
+    in_file: bool  # whether X stays in a file
 
     @property
     def relative_weights(self) -> np.ndarray:

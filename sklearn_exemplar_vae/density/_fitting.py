@@ -28,6 +28,8 @@ from ._defaults import held_out_rows
 from ._fit_rows import FitRows, rows_to_initialize_from, rows_with_weight
 from ._scaling import mean_log_jacobian
 
+# Single precision has no room for the precision of a much narrower kernel.
+MIN_BANDWIDTH = 1e-6
 # What priors may learn that fit tells of; see their ``learned``.
 PRIOR_ATTRIBUTES = ("bandwidth_", "normal_weight_")
 
@@ -50,7 +52,7 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
         "retrieval": [StrOptions({"auto", "exact", "pynndescent"})],
         "leave_one_out": ["boolean"],
         "bandwidth": [
-            Interval(Real, 0, None, closed="neither"),
+            Interval(Real, MIN_BANDWIDTH, None, closed="left"),
             StrOptions({"loo", "scott", "silverman"}),
         ],
         "rtol": [Interval(Real, 0, 1, closed="left")],
@@ -207,7 +209,7 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
 
     def _training_rows(self, rows: FitRows, device: torch.device) -> TrainingRows:
         """Return the scaled rows on the device, or what reads them from their file."""
-        if rows.is_stored:
+        if rows.in_file:
             scaled = StoredRows(rows.X, self._scaling.transform, device)
         else:
             scaled = self._to_model(rows.X).float()

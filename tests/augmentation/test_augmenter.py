@@ -137,6 +137,39 @@ def test_redraw_takes_the_density_of_each_row_s_class():
     np.testing.assert_allclose(redrawn[rows], means[others[rows]])
 
 
+def test_redraw_takes_a_mask_and_redraws_in_place_if_asked():
+    X, y = whole_rows()
+    mask = np.arange(len(X)) % 7 == 3
+    for per_class in (False, True):
+        augmenter = ExemplarAugmenter(Shifted(), per_class=per_class).fit(X, y)
+        augmenter.set_params(per_class=not per_class)  # what was fitted counts
+        redrawn = augmenter.redraw(X, y, mask, random_state=0)
+        np.testing.assert_array_equal((redrawn != X).any(1), mask)
+        table = X.copy()
+        assert augmenter.redraw(table, y, mask, random_state=0, copy=False) is table
+        np.testing.assert_array_equal(table, redrawn)
+
+
+@pytest.mark.parametrize("make", [np.asarray, pd.DataFrame])
+def test_redraw_keeps_new_integers_near_themselves(make):
+    X = whole_rows()[0].astype(np.int64)
+    augmenter = ExemplarAugmenter(small_flow(), noise=True).fit(make(X))
+    new = make(X[:20] + 1000)  # far beyond the range of fit
+    redrawn = np.asarray(augmenter.redraw(new, random_state=0))
+    assert redrawn.dtype.kind == "i" and (redrawn >= 1000).all()
+    with pytest.raises(ValueError, match="dtype float64 in column .*fit had integers.*astype"):
+        augmenter.redraw(make(X.astype(float)))
+    with pytest.raises(ValueError, match="dtype int64 in column .*fit had floats"):
+        ExemplarAugmenter(Shifted()).fit(make(X.astype(float))).redraw(make(X))
+
+
+@pytest.mark.parametrize("rows", [3, [1.0, 2.0], [60], [-1], [True, False], [[0, 1]]])
+def test_redraw_refuses_what_are_no_rows(rows):
+    X, y = whole_rows()
+    with pytest.raises(ValueError, match="rows must be"):
+        ExemplarAugmenter(Shifted()).fit(X, y).redraw(X, rows=rows)
+
+
 @pytest.mark.parametrize(
     "arguments, reason",
     [

@@ -116,7 +116,8 @@ def test_a_frozen_density_is_asked_by_the_names_that_it_knows(is_named):
     augmenter = ExemplarAugmenter(FrozenEstimator(density), random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        augmenter.fit_transform(frame)
+        redrawn = augmenter.fit_transform(frame)
+    assert abs((redrawn.to_numpy() != X).any(1).mean() - 0.5) < 0.01
 
 
 def test_a_cache_recognizes_a_frozen_density(tmp_path):

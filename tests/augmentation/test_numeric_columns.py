@@ -71,7 +71,7 @@ HIDDEN = pd.DataFrame({"a": np.arange(20.0), "b": pd.Series([None, *range(19)], 
         ([[number, 1.0] for number in [None, *range(19)]], "Input X contains NaN"),
         (
             pl.DataFrame({"word": list("ab") * 10, "n": range(20)}),
-            "holds what is no number: could",
+            "has a value that is no number: could",
         ),
     ],
     ids=["words", "missing", "objects", "complex", "None in a list", "words in polars"],

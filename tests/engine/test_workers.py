@@ -11,10 +11,10 @@ from torch import distributed, multiprocessing
 from sklearn_exemplar_vae.density import _defaults
 from sklearn_exemplar_vae.engine.likelihoods import BernoulliLikelihood
 from sklearn_exemplar_vae.engine.workers import Workers, current_workers, shard_sizes
-from tests._models import small_vae, two_moons
+from tests._models import small_flow, small_vae, two_moons
 
 N_WORKERS = 2
-PLANS = {
+VAE_PLANS = {
     "in-batch": {"n_exemplars": "batch", "n_neighbors": None},
     "grown, then of neighbors": {"n_exemplars": "batch"},
     "drawn": {"n_exemplars": 130},
@@ -26,6 +26,13 @@ PLANS = {
     "gray": {"n_exemplars": "batch", "likelihood": "bernoulli", "kl_warmup": 3},
     "gray, drawn": {"n_exemplars": 130, "likelihood": "bernoulli", "kl_warmup": 3},
 }
+FLOW_PLANS = {
+    "flow": {"n_neighbors": None},
+    "flow, of neighbors": {},
+    "flow, gaussian": {"prior": "gaussian"},
+}
+PLANS = {name: (small_vae, plan) for name, plan in VAE_PLANS.items()}
+PLANS |= {name: (small_flow, plan) for name, plan in FLOW_PLANS.items()}
 X = two_moons(301).astype(np.float32)
 UNIT_X = (X - X.min(0)) / np.ptp(X, 0)
 SAMPLE_WEIGHT = np.linspace(0.5, 2, len(X))
@@ -42,9 +49,9 @@ def rows_of(plan):
     return UNIT_X if "likelihood" in plan else X
 
 
-def fit(plan, batch_size):
+def fit(make, plan, batch_size):
     defaults = {"early_stopping": False, "batch_size": batch_size, "max_iter": 12}
-    model, rows = small_vae(**(defaults | plan)), rows_of(plan)
+    model, rows = make(**(defaults | plan)), rows_of(plan)
     with patch.object(_defaults, "MAX_ROWS_IN_RANDOM_BATCHES", 0):
         if "likelihood" in plan:
             model.set_params(max_iter=0).fit(rows, sample_weight=SAMPLE_WEIGHT)
@@ -59,7 +66,7 @@ def work(rank, folder):
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=N_WORKERS
     )
-    models = {name: fit(plan, 40) for name, plan in PLANS.items()}
+    models = {name: fit(*plan, 40) for name, plan in PLANS.items()}
     with open(f"{folder}/{rank}.pickle", "wb") as file:
         pickle.dump(models, file)
     distributed.destroy_process_group()
@@ -76,9 +83,10 @@ def models_of_workers(tmp_path_factory):
 @pytest.mark.parametrize("name", PLANS)
 def test_two_workers_are_one_with_the_doubled_batch(models_of_workers, name):
     first, second = (models[name] for models in models_of_workers)
-    X = rows_of(PLANS[name])
+    make, plan = PLANS[name]
+    X = rows_of(plan)
     np.testing.assert_array_equal(first.score_samples(X), second.score_samples(X))
-    alone = fit(PLANS[name], N_WORKERS * 40)
+    alone = fit(make, plan, N_WORKERS * 40)
     assert first.n_iter_ == alone.n_iter_
     np.testing.assert_allclose(first.loss_curve_, alone.loss_curve_, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(first.score_samples(X), alone.score_samples(X), atol=0.05)

@@ -164,7 +164,7 @@ class CellProposal(ExemplarProposal):
 class CellSums(CellProposal):
     """``log_evidence`` is log p(z | X) at codes z, low by at most a share ``rtol``.
 
-    What the proposal's normalizer is where q(z | x) is a point.
+    It is the normalizer of a proposal whose q(z | x) is a point, the code.
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ class Gate(torch.autograd.Function):
     """h sigmoid(g), (..., c), for the h and g that are the halves of ``outputs`` (..., 2 c).
 
     `torch.nn.functional.glu` keeps h and g and takes the sigmoid anew for the gradient. Keeping the
-    sigmoid and the product instead takes half the memory and less time (see "Convolutions" in
-    docs/benchmarks.md).
+    sigmoid and the product instead takes half the memory and less time (see "Why the defaults are
+    what they are" in benchmarks/LOG.md).
     """
 
     @staticmethod

@@ -33,7 +33,7 @@ def spline(
     ----------
     inputs : tensor of shape (..., D)
     parameters : tensor of shape (..., D, 3 * N_BINS - 1)
-        Of widths, heights and inner slopes; zeros are the identity.
+        The widths, heights and inner slopes; zeros are the identity.
     inverse : bool
         Whether the splines are run from outputs to inputs; the slopes are still those of the
         forward direction.
@@ -71,7 +71,7 @@ def spline(
 
 
 def knots(parameters: torch.Tensor) -> torch.Tensor:
-    """From -REACH to REACH, (..., N_BINS + 1), at distances of the softmax of (..., N_BINS)."""
+    """Return knots (..., N_BINS + 1) from -REACH to REACH, at distances of a softmax."""
     shares = MIN_SHARE + (1 - N_BINS * MIN_SHARE) * torch.softmax(parameters, -1)
     inner = 2 * REACH * shares[..., :-1].cumsum(-1) - REACH
     return F.pad(F.pad(inner, (1, 0), value=-REACH), (0, 1), value=REACH)
@@ -110,7 +110,7 @@ class AutoregressiveSplines(nn.Module):
     Parameters
     ----------
     positions : int64 tensor of shape (D,)
-        Of the columns, in the order in which they see each other.
+        The places of the columns in the order in which they see each other.
     hidden_layer_sizes : sequence of int
     generator : torch.Generator
     """
@@ -155,10 +155,10 @@ class InvertibleNetwork(nn.Module):
     Parameters
     ----------
     linear : tensor of shape (D, D), symmetric, positive definite
-        What untrained splines leave: codes are ``rows @ linear``.
+        The map of an untrained network, whose splines are the identity: rows to ``rows @ linear``.
     n_transforms : int
     hidden_layer_sizes : sequence of int
-        Of the network of each transform.
+        Units of the network of each transform.
     generator : torch.Generator
     """
 

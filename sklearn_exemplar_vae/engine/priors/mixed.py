@@ -105,7 +105,7 @@ class MixedPrior(ExemplarPrior):
 
     @property
     def share(self) -> torch.Tensor:
-        """w"""
+        """The share w of the normal."""
         return torch.sigmoid(self.logit)
 
     def learned(self) -> dict[str, float]:

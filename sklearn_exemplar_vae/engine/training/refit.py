@@ -32,7 +32,7 @@ def exemplars_of(model, data: TrainingRows) -> Exemplars:
 def refit_bandwidth(model, exemplars: Exemplars, rows, weights, seed: int, excluded=None) -> None:
     """Set the bandwidth, learned with M exemplars at a step, to the best for all of them.
 
-    It is the best for ``rows`` as training sees rows: drawn, if that is what it does.
+    It is the best for ``rows`` as training sees them: drawn, where training draws rows.
     """
     if not model.prior.needs_exemplars:
         return

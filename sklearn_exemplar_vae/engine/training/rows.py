@@ -11,7 +11,8 @@ import torch
 class StoredRows:
     """Standardized float32 rows of an array that is larger than memory, such as a `numpy.memmap`.
 
-    Indexing, by a slice or by a tensor of row numbers, reads those rows and no others.
+    Indexing by a slice or by a tensor of row numbers reads those rows and no others; indexing by a
+    boolean mask selects rows and reads none.
 
     Parameters
     ----------
@@ -30,16 +31,13 @@ class StoredRows:
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, index) -> torch.Tensor:
-        if isinstance(index, torch.Tensor):
-            index = index.cpu().numpy()
-        rows = self.transform(self.array[self.chosen[index]])
+    def __getitem__(self, index: slice | torch.Tensor) -> torch.Tensor | StoredRows:
+        is_slice = isinstance(index, slice)
+        chosen = self.chosen[index if is_slice else index.cpu().numpy()]
+        if not is_slice and index.dtype == torch.bool:
+            return StoredRows(self.array, self.transform, self.device, chosen)
+        rows = self.transform(self.array[chosen])
         return torch.from_numpy(rows.astype(np.float32)).to(self.device)
-
-    def select(self, mask: torch.Tensor) -> StoredRows:
-        """Return the rows where boolean ``mask`` (n,) holds, unread."""
-        chosen = self.chosen[mask.cpu().numpy()]
-        return StoredRows(self.array, self.transform, self.device, chosen)
 
 
 class TrainingRows(NamedTuple):
@@ -51,5 +49,4 @@ class TrainingRows(NamedTuple):
 
     def select(self, mask: torch.Tensor) -> TrainingRows:
         """Return the rows where boolean ``mask`` (n,) holds."""
-        rows = self.rows.select(mask) if isinstance(self.rows, StoredRows) else self.rows[mask]
-        return TrainingRows(rows, self.weights[mask], self.groups[mask])
+        return TrainingRows(self.rows[mask], self.weights[mask], self.groups[mask])

@@ -41,8 +41,8 @@ def test_stored_rows_are_transformed_and_only_those_asked_for_are_read(counted, 
 
 def test_stored_rows_are_selected_unread(counted):
     rows = stored(counted)
-    kept = rows.select(torch.arange(10) % 2 == 1)
-    kept = kept.select(torch.tensor([True, False, True, True, False]))
+    kept = rows[torch.arange(10) % 2 == 1]
+    kept = kept[torch.tensor([True, False, True, True, False])]
     assert counted.read == []
     assert len(rows) == 10 and len(kept) == 3
     np.testing.assert_array_equal(kept[torch.tensor([2, 0])], 0.5 * counted.array[[7, 1]])
