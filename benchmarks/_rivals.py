@@ -6,8 +6,11 @@ nats a row in many dimensions (scikit-learn #25799). `GaussianMixture` on standa
 components by BIC, "searched" by 5-fold grid search; `BayesianGaussianMixture` on standardized
 columns, with up to 32 components.
 "flow, normal base" is `ExemplarFlow` with a normal prior: the same splines without exemplars.
-"denmarf" has its defaults (32 blocks, 1000 epochs on half of the rows), needs `pip install denmarf`
-and minutes for any table; it runs only if `--estimators` names it.
+These run only if `--estimators` names them, and need packages of their own. "VineDensity" is a vine
+copula with kernel density margins (`pip install pyvinecopulib`), minus infinity outside them.
+"sinflow" is a sliced iterative normalizing flow (`pip install sinflow`). "denmarf" has its defaults
+(32 blocks, 1000 epochs on half of the rows) and takes minutes for any table (`pip install
+denmarf`).
 """
 
 from __future__ import annotations
@@ -61,6 +64,31 @@ def fit_denmarf(rows: np.ndarray, seed: int) -> Standardized:
         return DensityEstimate(seed=seed, use_cuda=False).fit(rows, verbose=False)
 
     return Standardized(fit, rows)
+
+
+def fit_vine(rows: np.ndarray, seed: int):
+    """Fit pyvinecopulib's vine copula."""
+    from pyvinecopulib.sklearn import VineDensity
+
+    return VineDensity(random_state=seed).fit(rows)
+
+
+class SlicedFlow:
+    """sinflow's flow, with the name that scores have here."""
+
+    def __init__(self, rows: np.ndarray, seed: int) -> None:
+        from sinflow import Flow
+
+        self.flow = Flow(random_state=seed)
+        self.flow.fit(rows)
+
+    def score_samples(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self.flow.log_prob(rows))
+
+
+def fit_sliced_flow(rows: np.ndarray, seed: int) -> Standardized:
+    """Fit sinflow's sliced iterative flow."""
+    return Standardized(lambda rows: SlicedFlow(rows, seed), rows)
 
 
 def fit_kernel_density(rows: np.ndarray, seed: int) -> Standardized:
@@ -131,6 +159,9 @@ ESTIMATORS = {
     "GaussianMixture, searched": fit_searched_mixture,
     "BayesianGaussianMixture": fit_bayesian_mixture,
     "flow, normal base": fit_normal_flow,
+    "VineDensity": fit_vine,
+    "sinflow": fit_sliced_flow,
     "denmarf": fit_denmarf,
 }
-DEFAULT_ESTIMATORS = [name for name in ESTIMATORS if name != "denmarf"]
+PEERS = ("VineDensity", "sinflow", "denmarf")  # in packages of their own
+DEFAULT_ESTIMATORS = [name for name in ESTIMATORS if name not in PEERS]

