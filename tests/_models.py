@@ -51,3 +51,8 @@ def standardized(X: np.ndarray) -> torch.Tensor:
     """Return X with columns of mean zero and standard deviation one, as a tensor."""
     rows = torch.from_numpy(X)
     return (rows - rows.mean(0)) / rows.std(0)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    """Return torch's generator of a seed."""
+    return torch.Generator().manual_seed(seed)

@@ -99,7 +99,9 @@ class BaseExemplarDensity(
         if self.rtol > 0 and self._model.prior.needs_exemplars:
             cells = self._cached(f"cells {dtype}", Cells, exemplars, self._score_seed)
             cells = CellsWithin(cells, self.rtol)
-        density = self._with(_model=self._model_in(dtype), _exemplars=exemplars)
+        # With cells the parts need no other exemplars: they may go to other processes.
+        kept = exemplars if cells is None else None
+        density = self._with(_model=self._model_in(dtype), _exemplars=kept)
         return np.concatenate(over_rows(partial(density._score_part, cells=cells), X))
 
     def _score_part(self, X, cells: CellsWithin | None) -> np.ndarray:
@@ -437,7 +439,7 @@ class BaseExemplarDensity(
         return self._scaling.brought_inside(rows.astype(self._dtype, copy=False))
 
     def _encode(self, X: np.ndarray) -> torch.Tensor:
-        density = self._with(_model=self._model_in(torch_dtype(float_dtype(X))))
+        density = self._with(_model=self._model_in(torch_dtype(float_dtype(X))), _exemplars=None)
         return torch.cat(over_rows(density._encode_part, X))
 
     def _encode_part(self, X) -> torch.Tensor:
@@ -452,9 +454,11 @@ class BaseExemplarDensity(
         return copy.deepcopy(self._model).to(dtype)
 
     def _with(self, **state) -> BaseExemplarDensity:
-        """Return this density with other attributes, for the parts of one call."""
+        """Return this density with other attributes, for one call's parts; None takes one away."""
         density = object.__new__(type(self))
-        vars(density).update(vars(self) | state)
+        kept = {name: value for name, value in vars(self).items() if name not in state}
+        vars(density).update(kept)
+        vars(density).update({name: value for name, value in state.items() if value is not None})
         return density
 
     def _generator(self, random_state) -> torch.Generator:

@@ -9,12 +9,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from tests._models import correlated, small_flow, small_vae
-
-
-@pytest.fixture(scope="module")
-def X():
-    return correlated(120, 4)
+from tests._models import small_flow, small_vae
 
 
 @pytest.mark.parametrize(

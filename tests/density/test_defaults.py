@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from sklearn.datasets import load_digits
 
 from sklearn_exemplar_vae.density._defaults import (
@@ -10,11 +9,7 @@ from sklearn_exemplar_vae.density._defaults import (
     held_out_rows,
     plan_exemplars,
 )
-from tests._models import small_vae, two_moons
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests._models import generator, small_vae, two_moons
 
 
 def test_no_copy_of_a_training_row_is_held_out():

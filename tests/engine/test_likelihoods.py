@@ -13,6 +13,7 @@ from sklearn_exemplar_vae.engine.likelihoods import (
     RowSummary,
     draw_binary,
 )
+from tests._models import generator
 
 DOUBLE = {"dtype": torch.float64}
 LEVELS = torch.arange(N_LEVELS, **DOUBLE)[:, None] / (N_LEVELS - 1)
@@ -20,10 +21,6 @@ LEVELS = torch.arange(N_LEVELS, **DOUBLE)[:, None] / (N_LEVELS - 1)
 
 def logistic(scale):
     return LogisticLikelihood(1, scale).double()
-
-
-def generator():
-    return torch.Generator().manual_seed(0)
 
 
 # ---------------------------------------------------------------- all likelihoods

@@ -18,13 +18,10 @@ from sklearn_exemplar_vae.engine.numerics import (
     shifted_exp,
     squared_distances,
 )
+from tests._models import generator
 from tests.engine._oracles import mixture_log_density
 
 DOUBLE = {"dtype": torch.float64}
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture

@@ -19,14 +19,11 @@ from sklearn_exemplar_vae.engine.training.fit import (
 from sklearn_exemplar_vae.engine.training.loop import Schedule, train
 from sklearn_exemplar_vae.engine.training.objectives import VariationalSchedule
 from sklearn_exemplar_vae.engine.training.rows import TrainingRows
+from tests._models import generator
 from tests.engine._models import untrained_model
 
 # One step an epoch.
 SCHEDULE = Schedule(5, 60, 1e-2, 59, True, VariationalSchedule(kl_warmup=0))
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def training_rows():

@@ -8,11 +8,8 @@ from sklearn_exemplar_vae.engine.training.batches import BatchExemplars
 from sklearn_exemplar_vae.engine.training.loop import Schedule, Trainer, train
 from sklearn_exemplar_vae.engine.training.objectives import Moment, VariationalSchedule
 from sklearn_exemplar_vae.engine.training.rows import TrainingRows
+from tests._models import generator
 from tests.engine._models import untrained_model
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def schedule_of(n_epochs, batch_size, learning_rate, n_exemplars, **others):

@@ -14,10 +14,7 @@ from sklearn_exemplar_vae.engine.training.neighborhoods import (
     split_into_neighborhoods,
 )
 from sklearn_exemplar_vae.engine.training.rows import TrainingRows
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests._models import generator
 
 
 @pytest.fixture

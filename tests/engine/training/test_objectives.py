@@ -11,14 +11,11 @@ from sklearn_exemplar_vae.engine.training.objectives import (
     VariationalObjective,
     VariationalSchedule,
 )
+from tests._models import generator
 from tests.engine._models import untrained_model
 
 CPU = torch.device("cpu")
 LAST_OF_FOUR = Moment(n_epochs=4, epoch=3, batch=0, n_batches=1, growth=1)
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def minibatch_of(rows, n_own, log_weights, excluded=None):

@@ -10,11 +10,8 @@ from sklearn_exemplar_vae.engine.training.refit import (
     refit_bandwidth_without_held_out_rows,
 )
 from sklearn_exemplar_vae.engine.training.rows import TrainingRows
+from tests._models import generator
 from tests.engine._models import untrained_model
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def test_the_bandwidth_is_the_best_for_draws_of_the_posterior():
