@@ -139,7 +139,8 @@ class ExemplarVAE(BaseTrainedDensity):
         where training starts at a density estimate, else 3.
     n_importance_samples : int, default=32
         Importance samples S in `score_samples`. Scores are a lower bound in expectation; more
-        samples tighten it. Rows unlike any in fit, which the encoder does not know, score much too
+        samples tighten it. A model that is still the kernel density estimate of its start needs,
+        and takes, only one. Rows unlike any in fit, which the encoder does not know, score much too
         low. It may be changed after fit.
     n_bound_samples : int, default=1
         Samples K in a row's training bound, which above 1 is the importance-weighted bound [3]_, in

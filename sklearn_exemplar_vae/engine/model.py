@@ -142,6 +142,8 @@ class ExemplarModel(nn.Module):
         exemplars : Exemplars or CellsWithin
         sampling : ImportanceSampling
         """
+        if self.network.is_linear:  # all samples have the same weight: one is exact
+            sampling = sampling._replace(n_samples=1)
         noise = importance_noise(sampling, self.n_noise)
         centers = self.prior.centers(self.network, exemplars)
         propose = partial(self.prior.proposal, centers=centers)

@@ -22,6 +22,15 @@ def test_identity_maps_are_kernel_density(n_columns, bandwidth, weighted):
     np.testing.assert_allclose(model.score_samples(queries), expected, rtol=1e-6, atol=1e-4)
 
 
+@pytest.mark.parametrize("parameters", [{}, {"n_components": 2}, {"prior": "gaussian"}])
+def test_the_scores_of_a_start_take_one_sample(parameters):
+    X = correlated(80, 3)
+    for max_iter, is_exact in ((0, True), (5, False)):
+        model = small_vae(max_iter=max_iter, early_stopping=False, **parameters).fit(X)
+        one, many = (model.set_params(n_importance_samples=n).score_samples(X) for n in (1, 32))
+        assert np.array_equal(one, many) == is_exact
+
+
 @pytest.mark.parametrize("bandwidth", [0.002, 0.003, 0.01])
 def test_narrow_kernels_are_kernel_density(bandwidth):
     X = np.random.default_rng(0).normal(size=(100, 2))

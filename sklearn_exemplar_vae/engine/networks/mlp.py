@@ -88,6 +88,13 @@ class MLPNetwork(nn.Module):
             kernel.code_log_variance.clone() if has_kernel else torch.zeros(n_components),
         )
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether the network is still the kernel density estimate that it started as."""
+        heads = (self.mean_head, self.log_variance_head, self.output_head)
+        is_trained = any(bool(parameter.any()) for head in heads for parameter in head.parameters())
+        return self.linear_encoder is not None and not is_trained
+
     def encode(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and log-variance of q(z | x), each (n, d), of ``rows`` (n, D)."""
         hidden = self.encoder(rows)

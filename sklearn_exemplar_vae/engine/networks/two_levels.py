@@ -35,6 +35,8 @@ class TwoLevelNetwork(nn.Module):
     p(x | z1, z2)). Both levels have d columns.
     """
 
+    is_linear = False  # it starts from nothing
+
     def __init__(self, n_components: int) -> None:
         super().__init__()
         self.n_components, self.n_noise = n_components, 2 * n_components
