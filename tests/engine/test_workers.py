@@ -30,6 +30,7 @@ FLOW_PLANS = {
     "flow": {"n_neighbors": None},
     "flow, of neighbors": {},
     "flow, gaussian": {"prior": "gaussian"},
+    "flow, a share of the rows": {"batch_size": "auto", "n_neighbors": None},
 }
 PLANS = {name: (small_vae, plan) for name, plan in VAE_PLANS.items()}
 PLANS |= {name: (small_flow, plan) for name, plan in FLOW_PLANS.items()}
