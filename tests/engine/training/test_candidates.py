@@ -73,7 +73,7 @@ class Setting:
 def test_few_exemplars_are_retrieved_from_those_drawn(n_exemplars):
     """Of 1.5 k N / M rows that could be fetched for a row, no more than there are exemplars."""
     setting = Setting()
-    found = setting.candidates(n_exemplars + 1, n_exemplars)  # so many that nothing is left out
+    found = setting.candidates(n_exemplars + 1, n_exemplars)  # enough to leave nothing out
     assert found.nearest.shape[1] == n_exemplars + 1
     drawn = found.eligible.nonzero()[:, 0]
     assert len(drawn) == n_exemplars + 1
