@@ -11,11 +11,7 @@ from functools import partial
 import torch
 
 from sklearn_exemplar_vae.engine.chunks import row_chunks
-from sklearn_exemplar_vae.engine.importance.estimate import (
-    ImportanceNoise,
-    log_mean_weights,
-    with_defensive_mixture,
-)
+from sklearn_exemplar_vae.engine.importance.estimate import ImportanceNoise, log_mean_weights
 from sklearn_exemplar_vae.engine.importance.proposals import Exemplars, PosteriorProposal
 from sklearn_exemplar_vae.engine.model import ExemplarModel
 from sklearn_exemplar_vae.engine.numerics import LOG_2PI, squared_distances
@@ -52,8 +48,7 @@ def log_density_by_posterior(
 
     It is the paper's test figure, with its S of 5000. A sum over all exemplars at every draw would
     take hours on 10 000 images: each row has the terms of its ``n_neighbors`` nearest exemplars, a
-    lower bound again. Rows that the encoder knows nothing of have a defense, see
-    `with_defensive_mixture`.
+    lower bound again. What stands beside the model in scores does so here too, see `Mixture`.
     """
 
     def propose(mean, log_variance):
@@ -63,8 +58,9 @@ def log_density_by_posterior(
         nearest = NearestExemplarPrior(mean, exemplars, prior.log_bandwidth, n_neighbors)
         return PosteriorProposal(mean, log_variance, nearest, None)
 
-    estimate = partial(log_mean_weights, model, propose, noise)
-    score = with_defensive_mixture(estimate, model, exemplars, noise)
+    def score(rows):
+        return model.mixture(log_mean_weights(model, propose, noise, rows), rows)
+
     floats_per_row = 4 * len(exemplars.codes) + n_neighbors * model.n_components
     floats_per_row += model.floats_per_row
     return torch.cat([score(rows[part]) for part in row_chunks(len(rows), floats_per_row)])

@@ -5,6 +5,9 @@ import torch
 
 from sklearn_exemplar_vae import ExemplarFlow, ExemplarVAE
 
+# A start equals KernelDensity, and other densities one knows, only with nothing beside it.
+NOTHING_BESIDE = {"background": 0, "max_gaussians": 0}
+
 
 def small_vae(**parameters) -> ExemplarVAE:
     """Return an ExemplarVAE that fits in a moment."""
@@ -13,6 +16,7 @@ def small_vae(**parameters) -> ExemplarVAE:
         "max_iter": 5,
         "n_iter_no_change": 5,
         "n_importance_samples": 8,
+        **NOTHING_BESIDE,
         "random_state": 0,
     }
     return ExemplarVAE(**(defaults | parameters))
@@ -25,6 +29,7 @@ def small_flow(**parameters) -> ExemplarFlow:
         "hidden_layer_sizes": (16,),
         "max_iter": 5,
         "n_iter_no_change": 5,
+        **NOTHING_BESIDE,
         "random_state": 0,
     }
     return ExemplarFlow(**(defaults | parameters))

@@ -23,6 +23,8 @@ WRONG = {
     "kl_warmup": [-1, "none", None],
     "n_importance_samples": [0, -1, 1.5, None],
     "n_bound_samples": [0, -1, 1.5, None],
+    "max_gaussians": [-1, 1.5, "auto", None],
+    "background": [-0.1, 1, "none", None],
     "rtol": [-0.1, 1, "auto", None],
     "batch_size": [0, 1, -1, 1.5, None, "all"],
     "learning_rate_init": [0, 0.0, -1e-3, "auto", None],

@@ -28,6 +28,7 @@ from ..engine.importance.proposals import Exemplars
 from ..engine.model import RESIDUAL_NOISES
 from ..engine.retrieval import ApproximateRetrieval, ExactRetrieval, leave_self_out
 from ..engine.scoring import encode, log_density
+from ..engine.training.leave_one_out import duplicate_groups
 from ..utils._rows import (
     FLOAT_DTYPES,
     ROWS_AT_A_TIME,
@@ -39,6 +40,7 @@ from ..utils._rows import (
     over_rows,
     torch_dtype,
 )
+from ._background import background_share
 from ._pickling import PortableState
 
 # Neighbors of an exemplar that an approximate index keeps: pynndescent's own default.
@@ -136,7 +138,8 @@ class BaseExemplarDensity(
     def sample(self, n_samples=1, random_state=None):
         """Draw rows from the model: an exemplar, a code near its code, a row from the code.
 
-        Under a "gaussian" or "vamp" prior the code is drawn from that prior.
+        Under a "gaussian" or "vamp" prior the code is drawn from that prior. A Gaussian mixture
+        beside the model has its share of the rows; the background has none.
 
         Parameters
         ----------
@@ -159,7 +162,8 @@ class BaseExemplarDensity(
 
     def _sample_part(self, n_samples: int, seed: int) -> np.ndarray:
         generator = self._generator(seed)
-        return self._from_model(self._model.sample(self._exemplars, n_samples, generator))
+        draw = partial(self._model.sample, self._exemplars)
+        return self._from_model(self._model.mixture.sample(draw, n_samples, generator))
 
     def sample_like(self, X, n_samples=1, random_state=None, *, noise=True):
         """Draw rows near given rows, each row of X being its own exemplar.
@@ -274,7 +278,7 @@ class BaseExemplarDensity(
                 decoded = model.decode(self._to_device(codes[part])).cpu().numpy()
             decoded = self._scaling.inverse_transform(decoded, is_drawn=False)
             rows[part] = self._scaling.brought_inside(decoded.astype(codes.dtype))
-        return rows
+        return self._resolution.with_constants(rows)
 
     def kneighbors(self, X=None, n_neighbors=5, return_distance=True):
         """Find the nearest exemplars of rows, by Euclidean distance between codes.
@@ -350,6 +354,7 @@ class BaseExemplarDensity(
         in_file = is_stored(X)
         X = self._check_rows(X)
         weights = check_weights(sample_weight, X)
+        n_distinct = len(np.unique(duplicate_groups(X[weights > 0])))
         X = self._dequantized(X, self._score_seed + self._n_rows_seen, in_file)
         kept = np.flatnonzero(weights > 0)
         rows, n_rows_seen = self._n_rows_seen + kept, self._n_rows_seen + len(X)
@@ -362,6 +367,10 @@ class BaseExemplarDensity(
         rows = np.concatenate([self._exemplar_rows, rows])
         self._exemplars, self._exemplar_rows, self._n_rows_seen = exemplars, rows, n_rows_seen
         self.n_exemplars_ = len(rows)
+        self._n_distinct += n_distinct
+        if self._model.mixture.background is not None and self.background == "auto":
+            self.background_weight_ = background_share(self.background, self._n_distinct)
+            self._model.mixture.background_share.fill_(self.background_weight_)
         vars(self).pop("_cache", None)
         return self
 
@@ -377,8 +386,15 @@ class BaseExemplarDensity(
         """Raise a ValueError if X holds values that the density, or scores of it, cannot have."""
 
     def _dequantized(self, X: np.ndarray, seed: int, in_file: bool) -> np.ndarray:
-        """Return rows that are to be exemplars, with noise where their columns are steps."""
-        return X
+        """Return rows that are to be exemplars, with noise where values of X repeat."""
+        if in_file or self._resolution.is_none:
+            return X
+        return self._resolution.dequantized(X, *self._bounds(), seed)
+
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what values are strictly between, (D,) each."""
+        unbounded = np.full(self.n_features_in_, np.inf)
+        return -unbounded, unbounded
 
     # ---------------------------------------------------------------- exemplars
 
@@ -436,7 +452,8 @@ class BaseExemplarDensity(
 
     def _from_model(self, rows: torch.Tensor, is_drawn: bool = True) -> np.ndarray:
         rows = self._scaling.inverse_transform(rows.cpu().numpy(), is_drawn)
-        return self._scaling.brought_inside(rows.astype(self._dtype, copy=False))
+        rows = self._scaling.brought_inside(rows.astype(self._dtype, copy=False))
+        return self._resolution.with_constants(rows)
 
     def _encode(self, X: np.ndarray) -> torch.Tensor:
         density = self._with(_model=self._model_in(torch_dtype(float_dtype(X))), _exemplars=None)

@@ -1,8 +1,7 @@
-"""Checks of columns: bounds, integers, and columns that have no density."""
+"""Checks of columns: bounds and integers."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -112,20 +111,6 @@ def column_position(key, names: np.ndarray | None, n_features: int, parameter: s
     return int(key)
 
 
-def dequantized(X: np.ndarray, is_integer: np.ndarray, seed: int) -> np.ndarray:
-    """Return a copy of X with uniform noise of one unit around its integers.
-
-    It is in double precision: single rounds noise on large integers to their unit's ends and
-    beyond.
-    """
-    X, rng = X.astype(np.float64), np.random.default_rng(seed)
-    noise = rng.uniform(-0.5, 0.5, (len(X), int(is_integer.sum())))
-    values = X[:, is_integer]
-    low, high = np.nextafter(values - 0.5, math.inf), np.nextafter(values + 0.5, -math.inf)
-    X[:, is_integer] = np.clip(values + noise, low, high)  # the ends may be bounds, and no values
-    return X
-
-
 def points_of_unit(n_points: int, n_columns: int) -> np.ndarray:
     """Return points (n_points, n_columns) spread evenly over the unit around zero.
 
@@ -173,32 +158,12 @@ def check_inside(X, low: np.ndarray, high: np.ndarray, is_integer: np.ndarray, n
             )
 
 
-def check_columns_have_a_density(X: np.ndarray, is_integer: np.ndarray, names) -> None:
-    """Raise a ValueError, which names the column, if one is constant or a copy of another.
-
-    Integers get noise, and with it they have a density.
-    """
-    digests = [hashlib.blake2b(digest_size=16) for _ in range(X.shape[1])]
-    is_constant = np.ones(X.shape[1], dtype=bool)
+def is_constant(X: np.ndarray) -> np.ndarray:
+    """Return which columns have one value, boolean (D,), read a part of the rows at a time."""
+    constant = np.ones(X.shape[1], dtype=bool)
     for part in gen_batches(len(X), ROWS_AT_A_TIME):
-        rows = np.asarray(X[part])
-        is_constant &= (rows == X[0]).all(0)
-        for digest, column in zip(digests, rows.T, strict=True):
-            digest.update(np.ascontiguousarray(column) + rows.dtype.type(0))  # -0.0 equals 0.0
-    is_constant &= ~is_integer
-    if is_constant.any():
-        column = column_name(np.flatnonzero(is_constant)[0], names)
-        raise ValueError(f"X is constant in {column}: there it has no density. Drop the column.")
-    first = {}
-    for column, digest in enumerate(digests):
-        if is_integer[column]:
-            continue
-        other = first.setdefault(digest.digest(), column)
-        if other != column:
-            raise ValueError(
-                f"{column_name(column, names)} of X is a copy of {column_name(other, names)}: "
-                "together they have no density. Drop one of them."
-            )
+        constant &= (np.asarray(X[part]) == X[0]).all(0)
+    return constant
 
 
 def check_scales_are_finite(scale: np.ndarray, names) -> None:

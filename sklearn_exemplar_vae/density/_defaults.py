@@ -33,6 +33,10 @@ MAX_VALIDATION_PAIRS = 5 * 10**7
 FEWEST_OF_MILLIONS = 500
 # A gain shown on fewer held-out rows is shown by chance too often.
 MIN_VALIDATION_ROWS = 10
+# Up to this many rows that are no copies of each other, folds judge: a tenth of them takes luck for
+# gain (measured on KEEL's small tables; see benchmarks/LOG.md).
+MAX_ROWS_IN_FOLDS = 400
+N_FOLDS = 5
 DEFAULT_BATCH_SIZE = 250
 # A network that starts from nothing needs thousands of steps; with few rows these are many epochs
 # of small batches (chosen on MNIST and scikit-learn's digits; see benchmarks/LOG.md).
@@ -164,6 +168,19 @@ def held_out_rows(
     if len(taken) < MIN_VALIDATION_ROWS or is_too_much or len(counts) - len(taken) < 2:
         return None
     return np.isin(group_of_row, taken)
+
+
+def fold_of_rows(groups: np.ndarray, generator: torch.Generator) -> np.ndarray | None:
+    """Return the numbers (n,) of the folds that rows judge, copies together.
+
+    None if there are too few rows, or too many for folds.
+    """
+    _, group_of_row = np.unique(groups, return_inverse=True)
+    n_groups = group_of_row.max() + 1
+    if not 2 * MIN_VALIDATION_ROWS <= n_groups <= MAX_ROWS_IN_FOLDS:
+        return None
+    order = torch.randperm(n_groups, generator=generator).numpy()
+    return (order % N_FOLDS)[group_of_row]
 
 
 class ExemplarPlan(NamedTuple):

@@ -13,23 +13,22 @@ from ..engine.flow import build_flow
 from ..engine.initialization.flow import initialize_flow
 from ..engine.priors import FLOW_PRIORS
 from ..engine.training.fit import Initialization
-from ..engine.training.leave_one_out import duplicate_groups
 from ..engine.training.loop import Schedule
 from ..engine.workers import current_workers
 from ..utils._rows import float_dtype
+from ._background import fit_bounded_tail
 from ._column_checks import (
     check_bounds,
-    check_columns_have_a_density,
     check_inside,
     check_integer_bounds,
     check_integer_columns,
     check_integers,
-    check_scales_are_finite,
-    dequantized,
     points_of_unit,
 )
 from ._defaults import check_layer_sizes, plan_exemplars
+from ._degenerate_columns import warn_of_degenerate_columns
 from ._fitting import BaseTrainedDensity
+from ._resolution import read_resolution
 from ._scaling import ColumnScaling
 
 # A step's rows are also its exemplars, and a quarter of all rows keeps a flow from memorizing
@@ -57,11 +56,13 @@ class ExemplarFlow(BaseTrainedDensity):
     `score_samples` is exact (except for integers). With f the identity and w = 0 it is that of
     `sklearn.neighbors.KernelDensity`. Training starts at a linear f: a kernel density estimate
     whose bandwidth and shape maximize the likelihood of left-out rows, mixed with the normal
-    distribution of the rows. With early stopping the trained model is kept only if the held-out
-    likelihood improves.
+    distribution of the rows. With early stopping the trained model is kept only if the left-out
+    likelihood improves. Beside it stand a `background` and, where left-out rows gain by it, a
+    Gaussian mixture (`max_gaussians`).
 
-    Columns are standardized inside; log-densities are in the units of X. A column that is constant
-    or a copy of another has no density (unless it holds integers), and fit refuses it.
+    Columns are standardized inside; log-densities are in the units of X. Values that repeat have no
+    density: in fit a rounded column gets uniform noise of its step, so that scores do not depend on
+    how narrow its kernels are.
 
     The guide is in docs/flow.md.
 
@@ -108,6 +109,18 @@ class ExemplarFlow(BaseTrainedDensity):
         bandwidth, at least 0.01, the shape, and the share of the normal of the highest left-out
         likelihood. A float of at least 1e-6 or a rule of thumb starts at `KernelDensity`'s round
         kernel of that bandwidth.
+    background : float or "auto", default="auto"
+        Share of the density that a heavy-tailed background has. By the rule of succession a row
+        unlike all N exemplars has probability about 1 / (N + 1), which is "auto"; N counts distinct
+        rows, and grows with `extend_exemplars`. A row far from all others then has a low score and
+        no absurd one, and does not pull the training. It is a Student t distribution of one degree
+        of freedom with the covariance of the rows. No sample is drawn from it. 0 is to be without.
+    max_gaussians : int, default=32
+        Most components of a Gaussian mixture that may stand beside the trained model. Sizes of
+        powers of two are fitted to the rows trained on; the size and its share are those of the
+        highest left-out likelihood, and without a gain there is none. `sample` draws from it in
+        proportion; codes, neighbors and `sample_like` are those of the exemplars. 0 is to be
+        without, as is a fit without held-out rows.
     rtol : float, default=0
         Relative tolerance of the densities of `score_samples`, as in `ExemplarVAE`. It may be
         changed after fit.
@@ -120,12 +133,15 @@ class ExemplarFlow(BaseTrainedDensity):
     max_iter : int, default=100
         Maximum number of epochs. 0 keeps the start.
     early_stopping : bool, default=True
-        Whether to hold rows out, stop when their log-density no longer rises and keep the best
-        weights. The rows held out become exemplars afterwards. Fewer than 20 rows leave nothing to
-        hold out; the start is then kept as it is.
+        Whether left-out rows judge the training: it stops when their log-density no longer rises,
+        and keeps the best weights. Up to 400 distinct rows are divided into five folds: a model of
+        each is trained on the others, the left-out rows of all choose the epoch, and the model of
+        all rows is trained as long. Of more rows a share is held out. All rows become exemplars
+        afterwards. Fewer than 20 rows, or few distinct rows of many copies each, leave nothing to
+        judge by; the start is then kept as it is.
     validation_fraction : float, default=0.1
-        Share of the rows held out, at least 10 rows and at most 2000 (1000 of 50 000 rows, 500 of
-        more than 100 000). Copies of a row stay together and count as one.
+        Share of the rows held out, above 400 of them, at least 10 rows and at most 2000 (1000 of 50
+        000 rows, 500 of more than 100 000). Copies of a row stay together and count as one.
     n_iter_no_change : int, default=20
         Epochs without improvement before stopping; an epoch has few steps.
     tol : float, default=1e-3
@@ -157,6 +173,10 @@ class ExemplarFlow(BaseTrainedDensity):
         Columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns of X, if it had string names.
+    background_weight_ : float
+        Share of the background.
+    gaussian_mixture_weight_ : float
+        Share of the Gaussian mixture of what the background leaves; 0 if there is none.
     n_iter_ : int
         Epochs trained.
     loss_curve_ : list of float
@@ -166,7 +186,7 @@ class ExemplarFlow(BaseTrainedDensity):
         Mean held-out log-density of the start and after every epoch. None without early stopping,
         or if no rows could be held out.
     best_validation_score_ : float or None
-        Mean held-out log-density of the weights kept.
+        Mean held-out log-density of the weights kept, without the Gaussian mixture.
     device_ : str
         Where the model is.
 
@@ -221,6 +241,8 @@ class ExemplarFlow(BaseTrainedDensity):
         retrieval="auto",
         leave_one_out=True,
         bandwidth="loo",
+        background="auto",
+        max_gaussians=32,
         rtol=0.0,
         batch_size="auto",
         learning_rate_init=0.003,
@@ -244,6 +266,8 @@ class ExemplarFlow(BaseTrainedDensity):
         self.retrieval = retrieval
         self.leave_one_out = leave_one_out
         self.bandwidth = bandwidth
+        self.background = background
+        self.max_gaussians = max_gaussians
         self.rtol = rtol
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -260,7 +284,7 @@ class ExemplarFlow(BaseTrainedDensity):
     def _read_columns(self, X):
         names = getattr(self, "feature_names_in_", None)
         low, high, self._is_integer = self._column_kinds(X.shape[1])
-        check_columns_have_a_density(X, self._is_integer, names)
+        warn_of_degenerate_columns(X, ~self._is_integer, names)
         self._low, self._high = low - 0.5 * self._is_integer, high + 0.5 * self._is_integer
 
     def _column_kinds(self, n_features: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -272,25 +296,33 @@ class ExemplarFlow(BaseTrainedDensity):
         return low, high, is_integer
 
     def _dequantized(self, X, seed, in_file):
-        if not self._is_integer.any():
-            return X
-        if in_file:
-            raise ValueError("integer_columns needs X in memory, got a numpy.memmap.")
-        check_integers(X, self._is_integer, getattr(self, "feature_names_in_", None))
-        return dequantized(X, self._is_integer, seed)
+        if self._is_integer.any():
+            if in_file:
+                raise ValueError("integer_columns needs X in memory, got a numpy.memmap.")
+            check_integers(X, self._is_integer, getattr(self, "feature_names_in_", None))
+            X = X.astype(np.float64)  # single precision rounds noise on large integers away
+        return super()._dequantized(X, seed, in_file)
 
-    def _duplicate_groups(self, as_given, dequantized):
-        # Where all columns are integers, rows repeat because there are no others.
-        return duplicate_groups(dequantized if self._is_integer.all() else as_given)
+    def _read_resolution(self, X, groups):
+        return read_resolution(X, groups, self._is_integer)
+
+    def _bounds(self):
+        return self._low, self._high
+
+    def _fitted_scaling(self, rows):
+        return ColumnScaling.fitted(rows.X, rows.weights, self._low, self._high, self._is_integer)
+
+    def _fit_tail(self, rows, weights):
+        if self._scaling.is_bounded.any():
+            return fit_bounded_tail(rows, weights, self._scaling)
+        return super()._fit_tail(rows, weights)
 
     def _initialize(self, rows, generator):
-        self._scaling = ColumnScaling.fitted(
-            rows.X, rows.weights, self._low, self._high, self._is_integer
-        )
-        check_scales_are_finite(self._scaling.scale, getattr(self, "feature_names_in_", None))
         sample = self._initialization_rows(rows, generator)
+        # A normal would explain once more the rows beside an atom, which would lose its share.
+        start = "exemplar" if self.prior == "mixed" and self._resolution.atoms else self.prior
         model = build_flow(
-            initialize_flow(sample, self.prior, self.bandwidth, generator),
+            initialize_flow(sample, start, self.bandwidth, generator),
             self.prior,
             self.n_transforms,
             check_layer_sizes(self.hidden_layer_sizes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 
 from .._sklearn_compat import Interval, StrOptions
@@ -23,7 +24,7 @@ from ..engine.training.loop import Schedule
 from ..engine.training.objectives import VariationalSchedule
 from ..engine.workers import current_workers
 from ..utils._rows import column_means
-from ._column_checks import check_scales_are_finite
+from ._background import fit_binary_frequencies, fit_level_frequencies
 from ._defaults import (
     WEIGHT_DECAY,
     check_gray_levels,
@@ -35,8 +36,10 @@ from ._defaults import (
     holds_only_zeros_and_ones,
     plan_exemplars,
 )
+from ._degenerate_columns import warn_of_degenerate_columns
 from ._fit_rows import FitRows
 from ._fitting import BaseTrainedDensity
+from ._resolution import no_noise
 from ._scaling import GrayLevels, Standardized, Unscaled
 
 # Epochs of KL warm-up for a network that starts from nothing.
@@ -58,10 +61,13 @@ class ExemplarVAE(BaseTrainedDensity):
     an exemplar is encoded, its code is perturbed with bandwidth s, the code is decoded [1]_. With
     linear maps this is `sklearn.neighbors.KernelDensity`. On continuous data training starts there,
     at a kernel density estimate whose bandwidth and shape maximize the likelihood of left-out rows.
-    With early stopping the trained model is kept only if the held-out likelihood improves.
+    With early stopping the trained model is kept only if the left-out likelihood improves. Beside
+    it stand a `background` and, where left-out rows gain by it, a Gaussian mixture
+    (`max_gaussians`).
 
-    Columns are standardized inside; log-densities are in the units of X. Do not use the default
-    likelihood for images: pass ``likelihood="bernoulli"`` or ``"logistic"``.
+    Columns are standardized inside; log-densities are in the units of X. Values that repeat have no
+    density: in fit a rounded column gets uniform noise of its step, unless X stays in a file. Do
+    not use the default likelihood for images: pass ``likelihood="bernoulli"`` or ``"logistic"``.
 
     The processes of a torch.distributed group may call fit with the same X. Each then trains on its
     share of every batch, the codes of all are exemplars for each, and all end with one model.
@@ -140,14 +146,26 @@ class ExemplarVAE(BaseTrainedDensity):
     n_importance_samples : int, default=32
         Importance samples S in `score_samples`. Scores are a lower bound in expectation; more
         samples tighten it. A model that is still the kernel density estimate of its start needs,
-        and takes, only one. Rows unlike any in fit, which the encoder does not know, score much too
-        low. It may be changed after fit.
+        and takes, only one. It may be changed after fit.
     n_bound_samples : int, default=1
         Samples K in a row's training bound, which above 1 is the importance-weighted bound [3]_, in
         the last 30 % of `max_iter` epochs; in none if training stops before, or of fewer than four
         epochs. These epochs take longer, and a step takes K times the decoder's memory. It is meant
         for the end of long trainings on images; before that, one sample teaches more in the same
         time.
+    background : float or "auto", default="auto"
+        Share of the density that a heavy-tailed background has. By the rule of succession a row
+        unlike all N exemplars has probability about 1 / (N + 1), which is "auto"; N counts distinct
+        rows, and grows with `extend_exemplars`. A row far from all others then has a low score and
+        no absurd one, and does not pull the training. On continuous data it is a Student t
+        distribution of one degree of freedom with the covariance of the rows, else independent
+        columns with the frequencies of the rows. No sample is drawn from it. 0 is to be without.
+    max_gaussians : int, default=32
+        Most components of a Gaussian mixture that may stand beside the trained model. Sizes of
+        powers of two are fitted to the rows trained on; the size and its share are those of the
+        highest left-out likelihood, and without a gain there is none. `sample` draws from it in
+        proportion; codes, neighbors and `sample_like` are those of the exemplars. 0 is to be
+        without, as is a fit without held-out rows, and on zeros and ones or gray levels.
     rtol : float, default=0
         Relative tolerance of the densities of `score_samples`, in nats for their logarithms. 0 sums
         over all exemplars. With 0.01, for example, a row leaves out exemplars that are too far away
@@ -163,13 +181,16 @@ class ExemplarVAE(BaseTrainedDensity):
     max_iter : int, default=100
         Maximum number of epochs. 0 keeps the start, a kernel density estimate on continuous data.
     early_stopping : bool, default=True
-        Whether to hold rows out, stop when their log-density no longer rises and keep the best
-        weights. The rows held out become exemplars afterwards. Fewer than 20 rows, or few distinct
-        rows of many copies each, leave nothing to hold out; a start at a density estimate is then
-        kept as it is.
+        Whether left-out rows judge the training: it stops when their log-density no longer rises,
+        and keeps the best weights. Up to 400 distinct rows of continuous data are divided into five
+        folds: a model of each is trained on the others, the left-out rows of all choose the epoch,
+        and the model of all rows is trained as long. Of more rows a share is held out. All rows
+        become exemplars afterwards. Fewer than 20 rows, or few distinct rows of many copies each,
+        leave nothing to judge by; a start at a density estimate is then kept as it is.
     validation_fraction : float, default=0.1
-        Share of the rows held out, at least 10 rows and at most 2000 (1000 of 50 000 rows, 500 of
-        more than 100 000). Copies of a row stay together and count as one.
+        Share of the rows held out, where folds do not judge, at least 10 rows and at most 2000
+        (1000 of 50 000 rows, 500 of more than 100 000). Copies of a row stay together and count as
+        one.
     n_iter_no_change : int, default=10
         Epochs without improvement before stopping.
     tol : float, default=1e-3
@@ -204,6 +225,10 @@ class ExemplarVAE(BaseTrainedDensity):
         Columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns of X, if it had string names.
+    background_weight_ : float
+        Share of the background.
+    gaussian_mixture_weight_ : float
+        Share of the Gaussian mixture of what the background leaves; 0 if there is none.
     n_iter_ : int
         Epochs trained.
     loss_curve_ : list of float
@@ -213,7 +238,7 @@ class ExemplarVAE(BaseTrainedDensity):
         Mean held-out log-density after every epoch, preceded by that of the start if it is a
         density estimate. None without early stopping, or if no rows could be held out.
     best_validation_score_ : float or None
-        Mean held-out log-density of the weights kept.
+        Mean held-out log-density of the weights kept, without the Gaussian mixture.
     device_ : str
         Where the model is.
 
@@ -286,6 +311,8 @@ class ExemplarVAE(BaseTrainedDensity):
         kl_warmup="auto",
         n_importance_samples=32,
         n_bound_samples=1,
+        background="auto",
+        max_gaussians=32,
         rtol=0.0,
         batch_size="auto",
         learning_rate_init=0.001,
@@ -315,6 +342,8 @@ class ExemplarVAE(BaseTrainedDensity):
         self.kl_warmup = kl_warmup
         self.n_importance_samples = n_importance_samples
         self.n_bound_samples = n_bound_samples
+        self.background = background
+        self.max_gaussians = max_gaussians
         self.rtol = rtol
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -333,6 +362,14 @@ class ExemplarVAE(BaseTrainedDensity):
         self.likelihood_ = self.likelihood
         if self.likelihood == "auto":
             self.likelihood_ = "bernoulli" if holds_only_zeros_and_ones(X) else "gaussian"
+        if self._is_continuous():
+            names = getattr(self, "feature_names_in_", None)
+            warn_of_degenerate_columns(X, np.ones(X.shape[1], dtype=bool), names)
+
+    def _read_resolution(self, X, groups):
+        if self._is_continuous():
+            return super()._read_resolution(X, groups)
+        return no_noise(X.shape[1])
 
     def _check_domain(self, X, is_scored=False):
         if self.likelihood_ == "bernoulli":
@@ -340,9 +377,12 @@ class ExemplarVAE(BaseTrainedDensity):
         elif self.likelihood_ == "logistic":
             check_gray_levels(X)
 
+    def _is_continuous(self):
+        return self.likelihood_ == "gaussian"
+
     def _starts_from_density(self):
         is_linear = self.architecture == "mlp" and self.prior != "vamp"
-        return is_linear and self.likelihood_ == "gaussian"
+        return is_linear and self._is_continuous()
 
     def _initialize(self, rows, generator):
         """Return the untrained model, and the density estimate to keep unless training beats it.
@@ -354,7 +394,6 @@ class ExemplarVAE(BaseTrainedDensity):
         """
         n_features, has_kernel = rows.X.shape[1], self._starts_from_density()
         n_components = choose_n_components(self.n_components, *rows.X.shape, has_kernel)
-        self._scaling = self._fitted_scaling(rows)
         sample = self._initialization_rows(rows, generator) if has_kernel else None
         pseudo_inputs = self._draw_pseudo_inputs(rows, generator) if self.prior == "vamp" else None
         row_mean = self._scaling.transform(column_means(rows.X, rows.weights)[None])[0]
@@ -376,7 +415,7 @@ class ExemplarVAE(BaseTrainedDensity):
         if not has_kernel:
             return Initialization(model, baseline=None)
         # Unjudged an estimate of all columns could have next to no density off the rows' own span.
-        is_judged = rows.held_out is not None and not rows.in_file
+        is_judged = rows.split is not None and not rows.in_file
         if self.n_components is None and self.prior == "exemplar" and is_judged:
             if n_components < n_features <= MAX_BASELINE_COMPONENTS:
                 return Initialization(model, baseline=untrained(n_features))
@@ -387,9 +426,14 @@ class ExemplarVAE(BaseTrainedDensity):
             return GrayLevels()
         if self.likelihood_ == "bernoulli":
             return Unscaled()
-        scaling = Standardized.fitted(rows.X, rows.weights)
-        check_scales_are_finite(scaling.scale, getattr(self, "feature_names_in_", None))
-        return scaling
+        return Standardized.fitted(rows.X, rows.weights)
+
+    def _fit_background(self, X, weights):
+        if self.likelihood_ == "bernoulli":
+            return fit_binary_frequencies(X, weights)
+        if self.likelihood_ == "logistic":
+            return fit_level_frequencies(X, weights)
+        return super()._fit_background(X, weights)
 
     def _draw_pseudo_inputs(self, rows: FitRows, generator) -> torch.Tensor:
         """Return rows that are not held out: those are to judge a prior that does not know them."""

@@ -1,4 +1,4 @@
-"""The rows of a fit: checked, weighted, and divided into rows to train on and rows held out."""
+"""The rows of a fit: checked, weighted, and divided into rows to train on and rows that judge."""
 
 from __future__ import annotations
 
@@ -15,13 +15,21 @@ INITIALIZATION_ROWS = 2**18
 NEGLIGIBLE_WEIGHT = 1e-30
 
 
+class Split(NamedTuple):
+    """Rows to train on, and the rows that judge it."""
+
+    trained: np.ndarray  # boolean (N,)
+    judges: np.ndarray  # (n,), positions in random order, of no two copies
+    weights: np.ndarray  # (n,), of the judges and their copies together
+
+
 class FitRows(NamedTuple):
     """The rows of a fit, as every step of it takes them."""
 
     X: np.ndarray  # (n, D), rows of positive weight; what is in a file stays there
     weights: np.ndarray  # (n,), positive
     groups: np.ndarray  # (n,), int64, equal for copies, which are no exemplars of each other
-    held_out: np.ndarray | None  # boolean (n,); None where no rows are held out
+    split: np.ndarray | None  # int64 (n,), the division that a row judges; None if none does
     in_file: bool  # whether X stays in a file
 
     @property
@@ -31,21 +39,33 @@ class FitRows(NamedTuple):
 
     @property
     def trained_weights(self) -> np.ndarray:
-        """Weights that are zero for rows held out."""
-        return self.weights if self.held_out is None else np.where(self.held_out, 0.0, self.weights)
+        """Weights that are zero for rows held out; in folds every row is trained on in the end."""
+        if self.split is None or self.n_splits > 1:
+            return self.weights
+        return np.where(self.split == 0, 0.0, self.weights)
 
-    def judges(self, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return one row of each group held out, in random order, and the weights of the groups.
+    @property
+    def n_splits(self) -> int:
+        """How many times rows are divided into those to train on and those that judge."""
+        return 0 if self.split is None else int(self.split.max()) + 1
 
-        The first of them choose the bandwidth.
-        """
-        held_out = np.flatnonzero(self.held_out)
-        _, first, group_of_row = np.unique(
-            self.groups[held_out], return_index=True, return_inverse=True
-        )
-        weights = np.bincount(group_of_row, weights=self.relative_weights[held_out])
-        order = torch.randperm(len(first), generator=generator).numpy()
-        return held_out[first][order], weights[order]
+    def splits(self, generator: torch.Generator) -> list[Split]:
+        """Return the divisions; the first rows of a judge's choose the bandwidth."""
+        splits = []
+        for number in range(self.n_splits):
+            held_out = np.flatnonzero(self.split == number)
+            _, first, group_of_row = np.unique(
+                self.groups[held_out], return_index=True, return_inverse=True
+            )
+            weights = np.bincount(group_of_row, weights=self.relative_weights[held_out])
+            order = torch.randperm(len(first), generator=generator).numpy()
+            splits.append(Split(self.split != number, held_out[first][order], weights[order]))
+        return splits
+
+    def trained_on(self, split: Split) -> FitRows:
+        """Return the rows that a fold's model is trained on."""
+        rows = (part[split.trained] for part in (self.X, self.weights, self.groups, self.split))
+        return FitRows(*rows, self.in_file)
 
 
 def rows_with_weight(weights: np.ndarray) -> np.ndarray:

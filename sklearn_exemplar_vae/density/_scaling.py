@@ -22,6 +22,12 @@ from ._bounds import (
 
 # Rows that choose the unit of a bounded column, at most.
 MAX_UNIT_ROWS = 2**16
+# Values whose quartiles are taken, at most.
+MAX_QUARTILE_VALUES = 2**20
+# A standard deviation this many times what a normal column of the same quartiles has is that of a
+# few values: the others would all be near zero, closer than the narrowest kernel.
+HEAVIEST_TAIL = 3
+QUARTILES_OF_NORMAL = 1.349  # how far apart they are, in standard deviations
 
 
 class Unscaled:
@@ -56,7 +62,7 @@ class GrayLevels(Unscaled):
 
 
 class Standardized(Unscaled):
-    """Columns of mean 0 and standard deviation 1.
+    """Columns of mean 0 and standard deviation 1, or less where few values would decide it.
 
     Parameters
     ----------
@@ -189,7 +195,25 @@ def column_statistics(X: np.ndarray, weights: np.ndarray, transform=None):
         with np.errstate(over="ignore", invalid="ignore"):  # see `check_scales_are_finite`
             scaler.partial_fit(rows, sample_weight=weights[part])
     # Where the variance overflows, a StandardScaler believes that the column is constant.
-    return scaler.mean_, np.where(np.isfinite(scaler.var_), scaler.scale_, np.inf)
+    scale = np.where(np.isfinite(scaler.var_), scaler.scale_, np.inf)
+    chosen = slice(None, None, -(-X.size // MAX_QUARTILE_VALUES))
+    rows = X[chosen].astype(float_dtype(X), copy=False)
+    spread = quartile_distance(rows if transform is None else transform(rows), weights[chosen])
+    widest = HEAVIEST_TAIL * spread / QUARTILES_OF_NORMAL
+    is_heavy = (widest > 0) & (widest < scale) & np.isfinite(scale)
+    return scaler.mean_, np.where(is_heavy, widest, scale)
+
+
+def quartile_distance(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the distance of the weighted quartiles of every column of ``rows`` (n, D)."""
+    order = rows.argsort(0)
+    shares = np.cumsum(weights[order], 0)
+    shares /= shares[-1]
+    ranks = [(shares >= quartile).argmax(0) for quartile in (0.25, 0.75)]
+    low, high = (
+        np.take_along_axis(rows, np.take_along_axis(order, rank[None], 0), 0)[0] for rank in ranks
+    )
+    return high - low
 
 
 def mean_log_jacobian(scaling: Unscaled, X: np.ndarray, weights: np.ndarray) -> float:

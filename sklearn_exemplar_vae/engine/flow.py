@@ -9,6 +9,7 @@ from .importance.estimate import ImportanceSampling
 from .importance.proposals import Exemplars
 from .initialization.flow import FlowInitialization
 from .minibatch import Minibatch
+from .mixture import Mixture
 from .networks.invertible import InvertibleNetwork
 from .priors import FLOW_PRIORS
 
@@ -23,6 +24,11 @@ class FlowModel(nn.Module):
     ----------
     network : InvertibleNetwork, f
     prior : p(z), see `FLOW_PRIORS`
+
+    Attributes
+    ----------
+    mixture : Mixture
+        What stands beside the model; fit sets it.
     """
 
     is_exact = True
@@ -30,7 +36,7 @@ class FlowModel(nn.Module):
 
     def __init__(self, network: InvertibleNetwork, prior: nn.Module) -> None:
         super().__init__()
-        self.network, self.prior = network, prior
+        self.network, self.prior, self.mixture = network, prior, Mixture()
         self.n_components = len(network.linear)
         self.floats_per_row = network.floats_per_row
 
@@ -50,7 +56,8 @@ class FlowModel(nn.Module):
         """Return the log-density of the minibatch's own rows, (n,), given what each sees."""
         codes, log_det = self.network(minibatch.rows)
         exemplars, own = minibatch.exemplars(codes), slice(minibatch.n_own)
-        return self.prior.log_prob(codes[own], exemplars, minibatch.left_out) + log_det[own]
+        log_density = self.prior.log_prob(codes[own], exemplars, minibatch.left_out) + log_det[own]
+        return self.mixture(log_density, minibatch.rows[own])
 
     def scorer(self, exemplars, sampling: ImportanceSampling):
         """Return what gives rows' log-densities, and the floats that a row of it keeps in memory.
@@ -64,7 +71,7 @@ class FlowModel(nn.Module):
 
         def score(rows: torch.Tensor) -> torch.Tensor:
             codes, log_det = self.network(rows)
-            return log_det + self.prior.log_prob(codes, exemplars)
+            return self.mixture(log_det + self.prior.log_prob(codes, exemplars), rows)
 
         n_terms = exemplars.n_terms if self.prior.needs_exemplars else 0
         return score, 4 * n_terms + self.floats_per_row

@@ -64,10 +64,6 @@ class GaussianLikelihood(nn.Module):
         log_normalizer = variance.log().sum() + rows.shape[-1] * LOG_2PI
         return -0.5 * (((rows - outputs) ** 2 / variance).sum(-1) + log_normalizer)
 
-    def log_probs(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Return log p(x | z), (n, K), of each of ``rows`` (n, D) by each of ``outputs`` (K, D)."""
-        return self.log_prob(outputs, rows[:, None])
-
     def mean(self, outputs: torch.Tensor) -> torch.Tensor:
         return outputs
 
@@ -114,13 +110,6 @@ class BernoulliLikelihood(nn.Module):
         """Return log p(x | z), summed over columns; ``outputs`` broadcasts against ``rows``."""
         rows = rows.expand(outputs.shape)
         return -F.binary_cross_entropy_with_logits(outputs, rows, reduction="none").sum(-1)
-
-    def log_probs(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Return log p(x | z), (n, K), of each of ``rows`` (n, D) by each of ``outputs`` (K, D).
-
-        One matrix product: x l - log(1 + e^l) for every pixel x and logit l.
-        """
-        return rows @ outputs.T - F.softplus(outputs).sum(-1)
 
     def mean(self, outputs: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(outputs)
@@ -174,10 +163,6 @@ class LogisticLikelihood(nn.Module):
         log_masses = torch.where(rows < half_step, F.logsigmoid(upper), log_masses)
         log_masses = torch.where(rows > 1 - half_step, F.logsigmoid(-lower), log_masses)
         return log_masses.sum(-1)
-
-    def log_probs(self, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Return log p(x | z), (n, K), of each of ``rows`` (n, D) by each of ``outputs`` (K, D)."""
-        return self.log_prob(outputs, rows[:, None])
 
     def mean(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the center of the density, within the levels."""

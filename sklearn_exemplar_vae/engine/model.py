@@ -9,16 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .importance.estimate import (
-    ImportanceSampling,
-    importance_noise,
-    log_mean_weights,
-    with_defensive_mixture,
-)
+from .importance.estimate import ImportanceSampling, importance_noise, log_mean_weights
 from .importance.proposals import Exemplars
 from .initialization.kernel_density import KernelInitialization
 from .likelihoods import LIKELIHOODS, RowSummary
 from .minibatch import Minibatch
+from .mixture import Mixture
 from .networks import NETWORKS
 from .networks.path_gradient import PathGradient
 from .numerics import normal_log_prob, reparameterize
@@ -45,6 +41,11 @@ class ExemplarModel(nn.Module):
     network : module, see `networks`
     likelihood : p(x | z), see `likelihoods`
     prior : p(z), see `priors`
+
+    Attributes
+    ----------
+    mixture : Mixture
+        What stands beside the model; fit sets it.
     """
 
     is_exact = False  # scores are estimated
@@ -54,7 +55,7 @@ class ExemplarModel(nn.Module):
         super().__init__()
         self.network, self.likelihood, self.prior = network, likelihood, prior
         self.n_components, self.n_noise = network.n_components, network.n_noise
-        self.floats_per_row = network.floats_per_row
+        self.floats_per_row, self.mixture = network.floats_per_row, Mixture()
 
     def encode(self, rows: torch.Tensor) -> torch.Tensor:
         """Return code means mu(x), (n, d)."""
@@ -99,7 +100,8 @@ class ExemplarModel(nn.Module):
         log_prior = partial(self.prior.log_prob, centers=centers, left_out=minibatch.left_out)
         own = slice(minibatch.n_own)
         posterior = mean[own], log_variance[own]
-        return self.bound(rows[own], posterior, draws.noise, log_prior, kl_weight)
+        bound = self.bound(rows[own], posterior, draws.noise, log_prior, kl_weight)
+        return self.mixture(bound, rows[own])
 
     def bound(self, rows, posterior, noise, log_prior, kl_weight: float = 1.0) -> torch.Tensor:
         """Return log 1/K sum_k p(x | z_k) p(z_k | X) / q(z_k | x), (n,), at K draws of q(z | x).
@@ -134,8 +136,7 @@ class ExemplarModel(nn.Module):
         """Return what gives rows' log-densities, and the floats that a row of it keeps in memory.
 
         ``log 1/S sum_s p(x | z_s) p(z_s | X) / q(z_s | x)`` (Burda et al. 2016), with the prior's
-        own proposal in the place of q: in expectation a lower bound that rises with S. Rows that
-        the encoder knows nothing of have a defense, see `with_defensive_mixture`.
+        own proposal in the place of q: in expectation a lower bound that rises with S.
 
         Parameters
         ----------
@@ -147,21 +148,18 @@ class ExemplarModel(nn.Module):
         noise = importance_noise(sampling, self.n_noise)
         centers = self.prior.centers(self.network, exemplars)
         propose = partial(self.prior.proposal, centers=centers)
-        estimate = partial(log_mean_weights, self, propose, noise)
-        score = with_defensive_mixture(estimate, self, exemplars.original, noise)
+
+        def score(rows: torch.Tensor) -> torch.Tensor:
+            return self.mixture(log_mean_weights(self, propose, noise, rows), rows)
+
         return score, 4 * centers.n_terms + self.floats_per_row
 
     @torch.no_grad()
     def sample(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
         """Draw rows (n_samples, D): n ~ w, z ~ r(z | x_n), x ~ p(x | z)."""
-        outputs = self.draw_outputs(exemplars, n_samples, generator)
-        return self.likelihood.sample(outputs, generator)
-
-    def draw_outputs(self, exemplars: Exemplars, n_samples: int, generator) -> torch.Tensor:
-        """Return the decoder's outputs, (n_samples, D), at draws of p(z | X)."""
         centers = self.prior.centers(self.network, exemplars)
         codes = self.prior.sample(centers, n_samples, generator)
-        return self.network.decode_prior(codes, generator)
+        return self.likelihood.sample(self.network.decode_prior(codes, generator), generator)
 
     @torch.no_grad()
     def sample_near(self, rows: torch.Tensor, n_samples: int, noise: bool | str, generator):

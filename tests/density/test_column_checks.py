@@ -1,10 +1,12 @@
 """Columns with bounds, columns of integers, and columns that have no density."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_exemplar_vae.density._column_checks import dequantized, points_of_unit
+from sklearn_exemplar_vae.density._column_checks import points_of_unit
 from tests._models import correlated, small_flow, small_vae
 from tests.density._columns import BOUNDS, counts, positive
 
@@ -76,13 +78,6 @@ def test_points_of_a_unit_are_spread_evenly_inside_it():
     points = points_of_unit(16, 5)
     assert (abs(points) < 0.5).all() and len(np.unique(points, axis=0)) == 16
     np.testing.assert_allclose(points.mean(0), 0, atol=1e-12)
-
-
-@pytest.mark.parametrize("value", [0, 2**20, 2**40, -(2**40), 2**44 - 1])
-def test_noise_on_integers_stays_off_the_ends_of_their_unit(value):
-    X = dequantized(np.full((200_000, 1), float(value)), np.array([True]), seed=0)
-    assert (np.abs(X - value) < 0.5).all() and len(np.unique(X)) > 200
-    assert abs((X - value).mean()) < 2e-3
 
 
 def test_noise_leaves_the_rows_of_the_caller_alone():
@@ -166,24 +161,6 @@ def test_integers_have_to_be_in_memory(tmp_path):
 # ------------------------------------------------------------- columns without a density
 
 
-@pytest.mark.parametrize("value", [0.0, -7.5])
-def test_constant_columns_are_named(value):
-    frame = pd.DataFrame(correlated(50, 3), columns=["a", "b", "c"])
-    frame["b"] = value
-    with pytest.raises(ValueError, match="constant in column 'b'"):
-        small_flow().fit(frame)
-    with pytest.raises(ValueError, match="constant in column 1"):
-        small_flow().fit(frame.to_numpy())
-
-
-def test_copied_columns_are_named():
-    X = correlated(50, 4)
-    X[:, 3] = X[:, 1]
-    X[0, [1, 3]] = 0.0, -0.0
-    with pytest.raises(ValueError, match="column 3 of X is a copy of column 1"):
-        small_flow().fit(X)
-
-
 def test_a_constant_column_of_integers_is_certain():
     X = np.column_stack([np.full(500, 7.0), counts()[:, 1]])
     model = small_flow(integer_columns=[0]).fit(X)
@@ -202,7 +179,9 @@ def test_equal_columns_of_integers_have_a_density():
 def test_columns_whose_variance_overflows_are_named(make, value):
     X = correlated(100, 3)
     X[5, 1] = value
-    with pytest.raises(ValueError, match="X is so large in column 1 that"):
-        make().fit(X)
-    with pytest.raises(ValueError, match="X is so large in column 'b' that"):
-        make().fit(pd.DataFrame(X, columns=["a", "b", "c"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such a column is no function of others
+        with pytest.raises(ValueError, match="X is so large in column 1 that"):
+            make().fit(X)
+        with pytest.raises(ValueError, match="X is so large in column 'b' that"):
+            make().fit(pd.DataFrame(X, columns=["a", "b", "c"]))

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal
 
 from sklearn_exemplar_vae import ExemplarFlow
 from tests._kernel_density import kernel_density_scores
 from tests._models import correlated, small_flow, small_vae, two_moons
+from tests.density._normals import assert_is_a_normal_of_the_rows
 
 # ----------------------------------------------------- the start is a density that one knows
 
@@ -35,8 +35,7 @@ def test_narrow_kernels_are_kernel_density(bandwidth):
 def test_the_gaussian_prior_starts_at_the_normal_distribution_of_the_rows():
     X = correlated(200, 4)
     scores = small_flow(prior="gaussian", max_iter=0).fit(X).score_samples(X)
-    expected = multivariate_normal(X.mean(0), np.cov(X.T, bias=True)).logpdf(X)
-    np.testing.assert_allclose(scores, expected, atol=1e-4)
+    assert_is_a_normal_of_the_rows(scores, X)
 
 
 def test_normal_rows_start_at_a_normal_and_moons_at_kernels():

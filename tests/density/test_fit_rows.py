@@ -4,10 +4,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 
 from sklearn_exemplar_vae.density._fit_rows import FitRows, rows_with_weight
-from tests._models import small_flow, small_vae, two_moons
+from tests._models import generator, small_flow, small_vae, two_moons
 
 
 @pytest.fixture
@@ -15,31 +14,59 @@ def fit_rows():
     """Return rows of which each stands one to four times, every third of them held out."""
     groups = np.repeat(np.arange(100), np.arange(100) % 4 + 1)
     weights = np.random.default_rng(0).uniform(1, 5, len(groups))
-    return FitRows(two_moons(100)[groups], weights, groups, groups % 3 == 0, False)
+    return FitRows(two_moons(100)[groups], weights, groups, np.where(groups % 3 == 0, 0, -1), False)
+
+
+@pytest.fixture
+def in_folds(fit_rows):
+    """Return the rows in three folds."""
+    return fit_rows._replace(split=fit_rows.groups % 3)
 
 
 def test_copies_judge_as_one_row_of_their_weight(fit_rows):
-    rows, weights = fit_rows.judges(torch.Generator().manual_seed(0))
-    groups = fit_rows.groups[rows]
+    (split,) = fit_rows.splits(generator())
+    np.testing.assert_array_equal(split.trained, fit_rows.groups % 3 != 0)
+    groups = fit_rows.groups[split.judges]
     assert sorted(groups) == list(range(0, 100, 3))
-    for group, weight in zip(groups, weights, strict=True):
+    for group, weight in zip(groups, split.weights, strict=True):
         expected = fit_rows.weights[fit_rows.groups == group].sum() / fit_rows.weights.mean()
         assert weight == pytest.approx(expected)
 
 
 def test_judges_come_in_random_order(fit_rows):
-    orders = [fit_rows.judges(torch.Generator().manual_seed(seed))[0] for seed in range(2)]
+    orders = [fit_rows.splits(generator(seed))[0].judges for seed in range(2)]
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0].tolist() != orders[1].tolist() != sorted(orders[1])
 
 
 def test_rows_held_out_have_no_weight_in_training(fit_rows):
-    trained = fit_rows.trained_weights
-    assert (trained[fit_rows.held_out] == 0).all()
-    np.testing.assert_array_equal(trained[~fit_rows.held_out], fit_rows.weights[~fit_rows.held_out])
-    np.testing.assert_array_equal(
-        fit_rows._replace(held_out=None).trained_weights, fit_rows.weights
-    )
+    trained, held_out = fit_rows.trained_weights, fit_rows.groups % 3 == 0
+    assert (trained[held_out] == 0).all()
+    np.testing.assert_array_equal(trained[~held_out], fit_rows.weights[~held_out])
+    np.testing.assert_array_equal(fit_rows._replace(split=None).trained_weights, fit_rows.weights)
+    assert fit_rows._replace(split=None).splits(generator()) == []
+
+
+def test_every_group_judges_in_one_fold_and_trains_in_the_others(in_folds):
+    splits = in_folds.splits(generator())
+    judges = np.concatenate([in_folds.groups[split.judges] for split in splits])
+    assert sorted(judges) == list(range(100))
+    for number, split in enumerate(splits):
+        assert set(in_folds.groups[split.judges]) == set(range(number, 100, 3))
+        np.testing.assert_array_equal(split.trained, in_folds.groups % 3 != number)
+    weights = sum(split.weights.sum() for split in splits)
+    assert weights == pytest.approx(len(in_folds.weights))  # relative ones have mean one
+    np.testing.assert_array_equal(in_folds.trained_weights, in_folds.weights)
+
+
+def test_a_fold_is_trained_on_the_rows_of_the_others(in_folds):
+    split = in_folds.splits(generator())[1]
+    trained, kept = in_folds.trained_on(split), in_folds.groups % 3 != 1
+    np.testing.assert_array_equal(trained.X, in_folds.X[kept])
+    np.testing.assert_array_equal(trained.weights, in_folds.weights[kept])
+    np.testing.assert_array_equal(trained.groups, in_folds.groups[kept])
+    np.testing.assert_array_equal(trained.split, in_folds.split[kept])
+    assert not trained.in_file and in_folds._replace(in_file=True).trained_on(split).in_file
 
 
 def test_rows_of_next_to_no_weight_are_dropped():

@@ -5,14 +5,14 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from scipy.special import logsumexp
 from scipy.stats import norm
+from sklearn.neighbors import KernelDensity
 
 from sklearn_exemplar_vae import ExemplarVAE
-from sklearn_exemplar_vae.density._defaults import held_out_rows
+from sklearn_exemplar_vae.density._defaults import fold_of_rows, held_out_rows
 from tests._kernel_density import kernel_density_scores
-from tests._models import correlated, small_flow, small_vae, two_moons
+from tests._models import correlated, generator, small_flow, small_vae, two_moons
 
 DENSITIES = [small_vae, partial(small_flow, prior="exemplar")]
 # A model that stays the density estimate that it starts from.
@@ -21,6 +21,22 @@ UNMOVED = {"learning_rate_init": 1e-12, "early_stopping": False}
 
 def coins(n_rows, n_columns, share=0.5):
     return (np.random.default_rng(0).random((n_rows, n_columns)) < share).astype(float)
+
+
+def scores_by_other_folds(X, weights, fold, bandwidth):
+    """Return log-densities of rows by `KernelDensity` of the rows of the other folds.
+
+    All stand on the same columns, those of all rows.
+    """
+    mean = np.average(X, axis=0, weights=weights)
+    scale = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weights))
+    rows, scores = (X - mean) / scale, np.empty(len(X))
+    for number in np.unique(fold):
+        out = fold == number
+        estimator = KernelDensity(bandwidth=bandwidth, leaf_size=len(X))
+        estimator.fit(rows[~out], sample_weight=weights[~out])
+        scores[out] = estimator.score_samples(rows[out])
+    return scores - np.log(scale).sum()
 
 
 def with_equal_moments(X, weights, is_second):
@@ -56,16 +72,16 @@ def test_loss_of_a_model_that_does_not_move_is_the_left_out_kernel_density():
 
 
 def test_rows_that_have_no_exemplar_do_not_count_as_zero():
-    """In minibatches of two, of 20 copies and 10 others: copies have nothing but each other.
+    """In minibatches of two, of 20 copies and two of 4 others each: copies have only each other.
 
     All that differ are equally far apart, so that it does not matter who meets whom.
     """
-    X = np.full((30, 10), (1 + 11**0.5) / 10)
-    X[:10] = np.eye(10)
+    X = np.full((28, 4), (1 + 5**0.5) / 4)
+    X[:8] = np.repeat(np.eye(4), 2, axis=0)
     model = small_flow(
         prior="exemplar", bandwidth=0.5, n_exemplars="batch", batch_size=2, max_iter=1, **UNMOVED
     ).fit(X)
-    for other in (X[1], X[10]):
+    for other in (X[2], X[8]):
         pair = norm.logpdf(X[0], other, 0.5 * X.std(0)).sum()
         assert model.loss_curve_[0] == pytest.approx(-pair, abs=1e-4)
 
@@ -113,13 +129,25 @@ def test_every_number_of_exemplars(n_exemplars):
 @pytest.mark.parametrize("make", DENSITIES)
 def test_held_out_score_is_kernel_density_of_the_other_rows(make):
     X, weights = correlated(120, 3), np.random.default_rng(1).uniform(0.1, 3, 120)
-    model = make(bandwidth=0.5, max_iter=0)
-    seed = model.fit(X)._split_seed
-    out = held_out_rows(np.arange(120), 0.1, torch.Generator().manual_seed(seed))
+    seed = make(max_iter=0).fit(X)._split_seed
+    out = held_out_rows(np.arange(120), 0.1, generator(seed))
     X = with_equal_moments(X, weights, out)
-    model.fit(X, sample_weight=weights)
+    # A fit that another may go on from has no folds.
+    model = make(bandwidth=0.5, max_iter=0, warm_start=True).fit(X, sample_weight=weights)
     scores = kernel_density_scores(X[~out], X[out], 0.5, weights[~out])
     expected = np.average(scores, weights=weights[out])
+    assert model.best_validation_score_ == pytest.approx(expected, abs=1e-4)
+    assert model.validation_scores_ == [model.best_validation_score_]
+
+
+@pytest.mark.parametrize("make", DENSITIES)
+def test_left_out_score_of_few_rows_is_kernel_density_of_the_other_folds(make):
+    X, weights = correlated(120, 3), np.random.default_rng(1).uniform(0.1, 3, 120)
+    X[1] = X[0]
+    groups = np.r_[0, 0, 2:120]
+    model = make(bandwidth=0.5, max_iter=0).fit(X, sample_weight=weights)
+    fold = fold_of_rows(groups, generator(model._split_seed))
+    expected = np.average(scores_by_other_folds(X, weights, fold, 0.5), weights=weights)
     assert model.best_validation_score_ == pytest.approx(expected, abs=1e-4)
     assert model.validation_scores_ == [model.best_validation_score_]
 
@@ -138,7 +166,7 @@ def test_scores_have_other_noise_than_what_chose_the_model():
     """With the noise of the choice, held-out rows have the score that they were chosen by."""
     X = coins(300, 24)
     model = small_vae(prior="gaussian", n_importance_samples=16).fit(X)
-    out = held_out_rows(np.arange(300), 0.1, torch.Generator().manual_seed(model._split_seed))
+    out = held_out_rows(np.arange(300), 0.1, generator(model._split_seed))
     own = model.score_samples(X[out]).mean()
     model._score_seed += 1
     chosen = model.score_samples(X[out]).mean()

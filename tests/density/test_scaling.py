@@ -5,9 +5,47 @@ import pandas as pd
 import pytest
 from scipy.stats import expon
 
-from sklearn_exemplar_vae.density._scaling import ColumnScaling
+from sklearn_exemplar_vae.density._scaling import ColumnScaling, column_statistics
 from tests._models import correlated, small_flow, small_vae
 from tests.density._columns import BOUNDS, counts, positive
+
+# ------------------------------------------------------------------------------- scales
+
+
+def test_scales_are_standard_deviations():
+    X, weights = correlated(300, 3), np.random.default_rng(1).uniform(0.1, 3, 300)
+    mean, scale = column_statistics(X, weights)
+    np.testing.assert_allclose(mean, np.average(X, axis=0, weights=weights))
+    variances = np.cov(X.T, aweights=weights, bias=True).diagonal()
+    np.testing.assert_allclose(scale, np.sqrt(variances))
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_a_few_values_do_not_decide_a_scale(is_weighted):
+    """The quartiles do: those of `numpy.quantile`, with rows as often as they weigh."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=301), rng.standard_cauchy(301) ** 3, np.zeros(301)])
+    X[:9, 2] = 1e6  # where more than half of the values are one there are no quartiles
+    counts = rng.integers(1, 5, 301) if is_weighted else np.ones(301, int)
+    _, scale = column_statistics(X, counts / 7)
+    repeated = np.repeat(X, counts, axis=0)
+    low, high = np.quantile(repeated, [0.25, 0.75], axis=0, method="inverted_cdf")
+    assert repeated[:, 1].std() > 100 * scale[1]
+    expected = [repeated[:, 0].std(), 3 * (high - low)[1] / 1.349, repeated[:, 2].std()]
+    np.testing.assert_allclose(scale, expected, rtol=1e-9)
+
+
+def test_columns_with_a_few_far_values_integrate_to_one():
+    rng = np.random.default_rng(0)
+    X = np.append(rng.normal(size=200), [1e4, -3e5])[:, None]
+    model = small_flow(background="auto").fit(X)
+    assert model._scaling.scale < 10
+    angles = (np.arange(100_000) + 0.5) / 100_000 * np.pi - np.pi / 2
+    densities = np.exp(model.score_samples(2 * np.tan(angles)[:, None]))
+    total = (densities * 2 / np.cos(angles) ** 2).mean() * np.pi
+    assert total == pytest.approx(1, abs=0.02)
+    assert model.score_samples([[0.0]]) > -1.5
+
 
 # ------------------------------------------------------------------------------- bounds
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from sklearn_exemplar_vae.engine.initialization.kernel_density import InitializationRows
+from sklearn_exemplar_vae.engine.initialization.left_out import InitializationRows
 from sklearn_exemplar_vae.engine.model import (
     ExemplarModel,
     ModelInitialization,

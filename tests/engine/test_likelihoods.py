@@ -26,17 +26,6 @@ def logistic(scale):
 # ---------------------------------------------------------------- all likelihoods
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
-def test_rows_are_scored_by_every_output_as_one_by_one(name):
-    rows = torch.randint(2, (5, 3), generator=generator()).double()
-    likelihood = LIKELIHOODS[name].untrained(RowSummary(rows.mean(0), True)).double()
-    outputs = torch.randn(4, 3, generator=generator(), **DOUBLE)
-    expected = torch.stack(
-        [likelihood.log_prob(output.expand_as(rows), rows) for output in outputs], 1
-    )
-    torch.testing.assert_close(likelihood.log_probs(outputs, rows), expected)
-
-
 @pytest.mark.parametrize("name", ["bernoulli", "logistic"])
 def test_an_untrained_decoder_outputs_the_means_of_the_columns(name):
     mean = torch.tensor([0.1, 0.5, 0.99])

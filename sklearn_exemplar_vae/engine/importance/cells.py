@@ -34,7 +34,6 @@ class Cells:
     """
 
     def __init__(self, exemplars: Exemplars, seed: int) -> None:
-        self.original = exemplars  # in the order they came in
         codes, log_weights = exemplars
         n_cells = math.isqrt(len(codes) - 1) + 1
         generator = torch.Generator().manual_seed(seed)
@@ -69,11 +68,6 @@ class CellsWithin(NamedTuple):
 
     cells: Cells
     rtol: float  # positive
-
-    @property
-    def original(self) -> Exemplars:
-        """The exemplars in the order they came in."""
-        return self.cells.original
 
     @property
     def n_terms(self) -> int:

@@ -1,20 +1,13 @@
-"""Importance sampling: the noise that all rows share, the mean of a row's weights, a defense."""
+"""Importance sampling: the noise that all rows share, the mean of a row's weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 
 from ..chunks import row_chunks
-
-# The share of the prior's own draws in an estimate: too small to cost a row that the encoder knows,
-# and large enough that one it does not know is at most 21 nats below what those draws make of it.
-DEFENSIVE_SHARE = 1e-9
-# None of the prior's draws is near a row unlike all others; more of them would not help.
-N_DEFENSIVE_DRAWS = 16
 
 
 class ImportanceSampling(NamedTuple):
@@ -29,7 +22,6 @@ class ImportanceNoise(NamedTuple):
 
     normals: torch.Tensor  # (S, n_noise), perturb the codes of all levels
     uniforms: torch.Tensor  # (S,), pick the exemplars
-    seed: int  # of draws of the prior
 
 
 def importance_noise(sampling: ImportanceSampling, n_noise: int) -> ImportanceNoise:
@@ -44,7 +36,7 @@ def importance_noise(sampling: ImportanceSampling, n_noise: int) -> ImportanceNo
     points = engine.draw(sampling.n_samples, dtype=torch.float64)
     tiny = 2.0**-40  # a point may be 0, whose normal is minus infinity
     normals = torch.special.ndtri(points[:, 1:].clamp(tiny, 1 - tiny))
-    return ImportanceNoise(normals, points[:, 0], sampling.seed)
+    return ImportanceNoise(normals, points[:, 0])
 
 
 def log_mean_weights(model, propose, noise: ImportanceNoise, rows: torch.Tensor) -> torch.Tensor:
@@ -65,41 +57,3 @@ def log_mean_weights(model, propose, noise: ImportanceNoise, rows: torch.Tensor)
         log_likelihood = model.likelihood.log_prob(outputs, rows[:, None])
         totals.append(torch.logsumexp(log_likelihood + log_ratio + proposal.log_ratio(codes), 1))
     return torch.logsumexp(torch.stack(totals), 0) - math.log(len(normals))
-
-
-def with_defensive_mixture(
-    estimate: Callable[[torch.Tensor], torch.Tensor], model, exemplars, noise: ImportanceNoise
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return ``estimate`` of rows' log-densities with a little of the plainest estimate mixed in.
-
-    A row unlike all that the encoder has seen may get a posterior that is far off, where all draws
-    have next to no likelihood; one such row decides the mean of a table. Draws of the prior,
-    p(x) = E p(x | z), do not depend on the encoder. The mean of two unbiased estimates of a density
-    is unbiased too (a defensive mixture, Hesterberg 1995).
-
-    Parameters
-    ----------
-    estimate : callable, (n, D) to (n,)
-    model : ExemplarModel
-    exemplars : Exemplars
-    noise : ImportanceNoise
-        That of ``estimate``; its seed draws the codes of the prior.
-    """
-    generator = torch.Generator().manual_seed(noise.seed)  # on the CPU, as all noise of scores
-    outputs = model.draw_outputs(exemplars, N_DEFENSIVE_DRAWS, generator)
-
-    def score(rows: torch.Tensor) -> torch.Tensor:
-        by_prior = log_mean_likelihoods(model.likelihood, outputs, rows)
-        return torch.logaddexp(
-            estimate(rows) + math.log1p(-DEFENSIVE_SHARE), by_prior + math.log(DEFENSIVE_SHARE)
-        )
-
-    return score
-
-
-def log_mean_likelihoods(likelihood, outputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Return log 1/K sum_k p(x | z_k), (n,), given the decoder's ``outputs`` (K, D)."""
-    totals = []
-    for part in row_chunks(len(outputs), rows.numel()):
-        totals.append(torch.logsumexp(likelihood.log_probs(outputs[part], rows), 1))
-    return torch.logsumexp(torch.stack(totals), 0) - math.log(len(outputs))

@@ -25,11 +25,6 @@ class Exemplars(NamedTuple):
     log_weights: torch.Tensor  # (N,), of weights that need not sum to one
 
     @property
-    def original(self) -> Exemplars:
-        """The exemplars in the order they came in."""
-        return self
-
-    @property
     def n_terms(self) -> int:
         """How many terms a row's sum has."""
         return len(self.codes)

@@ -13,16 +13,9 @@ from typing import NamedTuple
 
 import torch
 
-from ..numerics import LOG_2PI
 from .bandwidth import effective_sample_size, rule_of_thumb
-from .kernel_density import (
-    Fold,
-    InitializationRows,
-    best_shape_and_bandwidth,
-    left_out_folds,
-    log_density_along_axes,
-    principal_axes,
-)
+from .kernel_density import best_shape_and_bandwidth, log_density_along_axes
+from .left_out import Fold, InitializationRows, axes_and_folds, normal_log_density
 
 # The normal's share starts inside these: at 0 or 1 it could not move.
 SHARE_RANGE = (1e-3, 1 - 1e-3)
@@ -55,13 +48,13 @@ def initialize_flow(
     generator : torch.Generator
         Picks the rows left out.
     """
-    folds, n_features = [], sample.rows.shape[1]
-    if prior == "mixed" or (prior == "exemplar" and bandwidth == "loo"):
-        folds = list(left_out_folds(sample, generator))
+    n_features = sample.rows.shape[1]
+    (variances, axes), folds = axes_and_folds(sample, generator)
     normal = None
     if prior == "mixed" and folds:
         normal = torch.cat([normal_log_density(fold) for fold in folds])
-    shape, share, is_given = 0.0, 0.5, not isinstance(bandwidth, str)
+    shape, is_given = 0.0, not isinstance(bandwidth, str)
+    share = 0.5 if prior == "mixed" else SHARE_RANGE[0]
     if prior == "gaussian":
         shape, bandwidth, is_given = 1.0, 1.0, True
     elif bandwidth == "loo" and folds:
@@ -74,7 +67,6 @@ def initialize_flow(
         share = best_mixture(kernels, normal, torch.cat([fold.weights for fold in folds]))[1]
     if not is_given:
         bandwidth = sample.narrowed(bandwidth, n_features)
-    variances, axes = principal_axes(sample.rows, sample.weights)
     return FlowInitialization(
         linear=(axes * variances ** (-0.5 * shape)) @ axes.T if shape > 0 else torch.eye(len(axes)),
         bandwidth=bandwidth,
@@ -94,10 +86,12 @@ def choose_kernel_beside_normal(
     weights = torch.cat([fold.weights for fold in folds])
 
     def left_out(shape: float, bandwidth: float) -> float:
-        scores = left_out_kernels(folds, shape, bandwidth)
-        if normal is not None:
-            scores = best_mixture(scores, normal, weights)[0]
-        return (weights @ scores).item()
+        kernels = left_out_kernels(folds, shape, bandwidth)
+        if normal is not None:  # which takes the rows far from all others, too
+            return (weights @ best_mixture(kernels, normal, weights)[0]).item()
+        parts = kernels.split([len(fold.weights) for fold in folds])
+        mixed = [fold.with_background(part) for fold, part in zip(folds, parts, strict=True)]
+        return (weights @ torch.cat(mixed)).item()
 
     return best_shape_and_bandwidth(left_out)
 
@@ -120,10 +114,3 @@ def best_mixture(
         share = min(max(share, SHARE_RANGE[0]), SHARE_RANGE[1])
     mixed = torch.logaddexp(kernels + math.log1p(-share), normal + math.log(share))
     return mixed, share
-
-
-def normal_log_density(fold: Fold) -> torch.Tensor:
-    """Return the log-density (n,) of the queries under the normal distribution of the others."""
-    variances, axes = fold.axes
-    squares = ((fold.queries @ axes) ** 2 / variances).sum(1)
-    return -0.5 * (squares + (LOG_2PI + variances.log()).sum())

@@ -11,7 +11,7 @@ a = 1 one shaped like the data. On correlated columns the shape matters more tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -20,29 +20,13 @@ import torch
 from ..likelihoods import SCALE_FLOOR
 from ..numerics import LOG_2PI, log_kernel_sums, squared_distances
 from .bandwidth import effective_sample_size, golden_section_search, rule_of_thumb
+from .left_out import Fold, InitializationRows, axes_and_folds
 
 SHAPES = (0.0, 0.25, 0.5, 0.75, 1.0)
 BANDWIDTH_RANGE = (0.01, 2.0)
 # With as many codes as columns the kernel's variance is split between code and row. Most of it goes
 # to the code, so that q(z | x), centered on mu(x), is close to the posterior from the first step.
 NOISE_SHARE = 0.1
-N_FOLDS = 5
-MIN_QUERIES, MAX_QUERIES = 100, 500
-# At most this many left-out rows times other rows in one evaluation, if that leaves `MIN_QUERIES`.
-MAX_PAIRS = 2**23
-
-
-class InitializationRows(NamedTuple):
-    """The standardized rows that choose where training starts."""
-
-    rows: torch.Tensor  # (n, D), float64
-    weights: torch.Tensor  # (n,), float64, positive
-    groups: torch.Tensor  # (n,), int64, equal for exact duplicates, which are left out together
-    n_exemplars: int  # rows the estimate will stand on, of which ``rows`` may be a part
-
-    def narrowed(self, bandwidth: float, n_components: int) -> float:
-        """Return a bandwidth chosen from these rows for all exemplars, by Scott's rate."""
-        return bandwidth * (len(self.rows) / self.n_exemplars) ** (1 / (n_components + 4))
 
 
 class KernelInitialization(NamedTuple):
@@ -53,28 +37,6 @@ class KernelInitialization(NamedTuple):
     code_log_variance: torch.Tensor  # (d,), of the exact posterior given the exemplar
     bandwidth: float  # s, of the codes
     noise_variance: float  # sigma^2, of the standardized columns
-
-
-class PrincipalAxes(NamedTuple):
-    """Weighted principal axes of rows centered at zero, largest variance first."""
-
-    variances: torch.Tensor  # (D,)
-    axes: torch.Tensor  # (D, D), one axis a column
-
-
-def principal_axes(rows: torch.Tensor, weights: torch.Tensor) -> PrincipalAxes:
-    """Return the axes of ``rows`` (n, D); variances below the decoder's floor are raised to it.
-
-    The first large entry of an axis is made positive, so that rounding does not choose between two
-    directions, from which the networks would learn two models. (The largest would not do: the axes
-    of two standardized columns have two entries of one size.)
-    """
-    covariance = (rows * weights[:, None]).T @ rows / weights.sum()
-    variances, axes = torch.linalg.eigh(covariance)
-    is_large = axes.abs() > 0.5 * axes.abs().amax(0)
-    first_large = axes.gather(0, is_large.int().argmax(0, keepdim=True))
-    axes = axes * first_large.sign()
-    return PrincipalAxes(variances.flip(0).clamp_min(SCALE_FLOOR**2), axes.flip(1))
 
 
 def code_and_noise_variance(
@@ -111,10 +73,7 @@ def initialize_kernel(
         Picks the rows left out.
     """
     n_features = sample.rows.shape[1]
-    axes = principal_axes(sample.rows, sample.weights)
-    folds = []
-    if bandwidth == "loo" or n_components < n_features:
-        folds = list(left_out_folds(sample, generator))
+    axes, folds = axes_and_folds(sample, generator)
     shape, is_given = 0.0, not isinstance(bandwidth, str)
     if bandwidth == "loo":
         if folds:
@@ -149,9 +108,8 @@ def initialize_principal_components(
     See Tipping & Bishop (1999); parameters as in `initialize_kernel`. As many codes as columns
     leave no residual variance; the noise is then a share of the smallest variance.
     """
-    variances, axes = principal_axes(sample.rows, sample.weights)
+    (variances, axes), folds = axes_and_folds(sample, generator)
     if n_components < sample.rows.shape[1]:
-        folds = list(left_out_folds(sample, generator))
         noise_variance = residual_variance(folds, n_components)
     else:
         _, noise_variance = code_and_noise_variance(variances, 1.0, 1.0)
@@ -172,7 +130,8 @@ def choose_kernel(folds: list[Fold], n_components: int) -> tuple[float, float]:
 
     def left_out(shape, bandwidth):
         scores = [
-            fold.weights @ kernel_log_density(fold, n_components, shape, bandwidth)
+            fold.weights
+            @ fold.with_background(kernel_log_density(fold, n_components, shape, bandwidth))
             for fold in folds
         ]
         return sum(scores).item()
@@ -202,52 +161,6 @@ def residual_variance(folds: list[Fold], n_components: int) -> float:
         squares += (fold.weights @ (beyond**2).mean(1)).item()
         weights += fold.weights.sum().item()
     return max(squares / weights, SCALE_FLOOR**2) if folds else SCALE_FLOOR**2
-
-
-class Fold(NamedTuple):
-    """Rows left out, and what is left."""
-
-    queries: torch.Tensor  # (n, D)
-    weights: torch.Tensor  # (n,)
-    others: torch.Tensor  # (N, D)
-    log_weights: torch.Tensor  # (N,), of the others; the weights add up to one
-    axes: PrincipalAxes  # of the others
-
-
-def left_out_folds(sample: InitializationRows, generator) -> Iterator[Fold]:
-    """Leave every row out once, or some where there are many, copies of a row together.
-
-    Copies count as one row of their weight together (where integers have noise, as the first of
-    them), because a long table may be copies of very few rows. Few rows make a fold's axes noisy
-    and are cheap, so they get five folds; from 5 * `MAX_QUERIES` rows on, one fold says enough.
-    Single precision is enough for a search for a maximum.
-    """
-    rows, weights, groups, _ = sample
-    _, groups = torch.unique(groups, return_inverse=True)
-    n_groups = int(groups.max()) + 1
-    if n_groups < 2:
-        return
-    if n_groups < len(rows):
-        totals = weights.new_zeros(n_groups).index_add_(0, groups, weights)
-        first = groups.new_full((n_groups,), len(rows))
-        first.scatter_reduce_(0, groups, torch.arange(len(rows), device=groups.device), "amin")
-        first = first.sort().values
-        rows, groups = rows[first], groups[first]
-        weights = totals[groups]
-    order = torch.randperm(n_groups, generator=generator).to(groups.device)
-    if len(rows) > N_FOLDS * MAX_QUERIES:
-        n_queries = min(max(MAX_PAIRS // len(rows), MIN_QUERIES), MAX_QUERIES)
-        n_folds, fold_of_group = 1, (order >= n_queries).long()
-    else:
-        n_folds = min(N_FOLDS, n_groups)
-        fold_of_group = order % n_folds
-    fold_of_row = fold_of_group[groups]
-    for fold in range(n_folds):
-        out = fold_of_row == fold
-        others, kept = rows[~out], weights[~out]
-        axes = PrincipalAxes(*(tensor.float() for tensor in principal_axes(others, kept)))
-        log_weights = (kept / kept.sum()).log().float()
-        yield Fold(rows[out].float(), weights[out].float(), others.float(), log_weights, axes)
 
 
 def kernel_log_density(fold: Fold, n_components: int, shape: float, bandwidth: float):

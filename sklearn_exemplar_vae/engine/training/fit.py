@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 
 from ..importance.estimate import ImportanceSampling
-from ..importance.proposals import Exemplars
 from ..scoring import log_density
 from ..workers import current_workers
 from .loop import Schedule, train
@@ -35,6 +34,14 @@ class Initialization(NamedTuple):
 
     model: torch.nn.Module  # untrained, or the one to train on; changed in place
     baseline: torch.nn.Module | None  # needs no training, and is kept unless it is beaten
+
+
+class Fitted(NamedTuple):
+    """What a training ends with."""
+
+    model: torch.nn.Module
+    history: History
+    held_out: torch.Tensor | None  # (n,), scores of the rows that judge, by training rows alone
 
 
 class Stopping(NamedTuple):
@@ -63,7 +70,7 @@ def fit(
     stopping: Stopping | None,
     generator: torch.Generator,
     report: Callable[[int, float, float | None], None],
-) -> tuple[torch.nn.Module, History]:
+) -> Fitted:
     """Train the model of ``initial`` in place; return a model of its best weights, and a history.
 
     With ``stopping`` the best weights have the highest mean held-out log-density, by at least the
@@ -89,21 +96,17 @@ def fit(
     bounds, validation_scores = [], []
     sees_all = schedule.n_exemplars >= len(data.rows) - 1
     if stopping is not None and baseline is not None:
-        best_mean = held_out_mean(start, exemplars_of(start, data), stopping)
+        best_mean = held_out_mean(start, data, stopping)
         validation_scores.append(best_mean)
     try:
         for epoch in train(model, data, schedule, generator):
-            candidate, mean = copy.deepcopy(epoch.model), None
-            sound = math.isfinite(epoch.bound)
+            mean, sound = None, math.isfinite(epoch.bound)
             if sound and stopping is None:  # held-out scores would tell
+                candidate = copy.deepcopy(epoch.model)
                 sound = is_sound(candidate, data, schedule)
             elif sound:
-                exemplars = exemplars_of(candidate, data)
-                if not sees_all:
-                    refit_bandwidth(
-                        candidate, exemplars, stopping.rows, stopping.weights, stopping.seed
-                    )
-                mean = held_out_mean(candidate, exemplars, stopping)
+                candidate = settled(epoch.model, data, schedule, stopping)
+                mean = held_out_mean(candidate, data, stopping)
                 sound = math.isfinite(mean)
             if not sound:
                 _warn_of_divergence(epoch.number, best)
@@ -133,18 +136,30 @@ def fit(
     if best is None:  # no epoch, and nothing to fall back on
         best = model
         if stopping is not None:
-            best_mean = held_out_mean(best, exemplars_of(best, data), stopping)
+            best_mean = held_out_mean(best, data, stopping)
     if stopping is not None and baseline is not None:
         if best is not start and not is_surely_better(best, start, data, stopping):
             best, best_mean = start, validation_scores[0]
         if baseline is not start and not is_surely_better(best, baseline, data, stopping):
             best = baseline
-            best_mean = held_out_mean(baseline, exemplars_of(baseline, data), stopping)
+            best_mean = held_out_mean(baseline, data, stopping)
     if stopping is None and bounds and not sees_all:
         refit_bandwidth_without_held_out_rows(best, data, generator.initial_seed())
     workers.broadcast_model(best)
-    best_score = None if stopping is None else best_mean
-    return best, History(bounds, validation_scores, best_score, converged)
+    if stopping is None:
+        return Fitted(best, History(bounds, validation_scores, None, converged), None)
+    sampling = ImportanceSampling(JUDGING_SAMPLES, stopping.seed)
+    held_out = held_out_scores(best, data, stopping, sampling)
+    return Fitted(best, History(bounds, validation_scores, best_mean, converged), held_out)
+
+
+def settled(model, data: TrainingRows, schedule: Schedule, stopping: Stopping):
+    """Return a copy of a model in training, of the bandwidth that is best for all exemplars."""
+    model = copy.deepcopy(model)
+    if schedule.n_exemplars < len(data.rows) - 1:
+        exemplars = exemplars_of(model, data)
+        refit_bandwidth(model, exemplars, stopping.rows, stopping.weights, stopping.seed)
+    return model
 
 
 def is_sound(model, data: TrainingRows, schedule: Schedule) -> bool:
@@ -155,37 +170,38 @@ def is_sound(model, data: TrainingRows, schedule: Schedule) -> bool:
 
 
 def held_out_scores(
-    model, exemplars: Exemplars, stopping: Stopping, sampling: ImportanceSampling
+    model, data: TrainingRows, stopping: Stopping, sampling: ImportanceSampling
 ) -> torch.Tensor:
     """Return the log-density (n,) of the held-out rows, the training rows being exemplars."""
+    exemplars = exemplars_of(model, data)
     return current_workers().broadcast(log_density(model, stopping.rows, exemplars, sampling))
 
 
-def held_out_mean(model, exemplars: Exemplars, stopping: Stopping) -> float:
+def held_out_mean(model, data: TrainingRows, stopping: Stopping) -> float:
     """Return the mean of `held_out_scores` that epochs are ranked by."""
     sampling = ImportanceSampling(VALIDATION_SAMPLES, stopping.seed)
-    scores = held_out_scores(model, exemplars, stopping, sampling)
-    return ((scores * stopping.weights).sum() / stopping.weights.sum()).item()
+    return weighted_mean(held_out_scores(model, data, stopping, sampling), stopping.weights)
+
+
+def weighted_mean(scores: torch.Tensor, weights: torch.Tensor) -> float:
+    """Return the mean of ``scores`` (n,)."""
+    return ((scores * weights).sum() / weights.sum()).item()
 
 
 def is_surely_better(model, baseline, data: TrainingRows, stopping: Stopping) -> bool:
-    """Return whether ``model`` scores held-out rows higher than ``baseline``, not by chance.
+    """Return whether ``model`` scores held-out rows higher than ``baseline``, not by chance."""
+    gains = judging_scores(model, data, stopping) - judging_scores(baseline, data, stopping)
+    return is_surely_positive(gains, stopping.weights)
 
-    Exact densities need one comparison, estimated ones several.
-    """
-    n_repeats = 1 if model.is_exact and baseline.is_exact else JUDGING_REPEATS
 
-    def scores(model) -> torch.Tensor:
-        exemplars = exemplars_of(model, data)
-        samplings = [
-            ImportanceSampling(JUDGING_SAMPLES, stopping.seed + 1 + repeat)
-            for repeat in range(n_repeats)
-        ]
-        return torch.stack(
-            [held_out_scores(model, exemplars, stopping, sampling) for sampling in samplings]
-        )
-
-    return is_surely_positive(scores(model) - scores(baseline), stopping.weights)
+def judging_scores(model, data: TrainingRows, stopping: Stopping) -> torch.Tensor:
+    """Return scores (R, n) of the held-out rows: exact ones once, estimates several times."""
+    n_repeats = 1 if model.is_exact else JUDGING_REPEATS
+    samplings = [
+        ImportanceSampling(JUDGING_SAMPLES, stopping.seed + 1 + repeat)
+        for repeat in range(n_repeats)
+    ]
+    return torch.stack([held_out_scores(model, data, stopping, s) for s in samplings])
 
 
 def is_surely_positive(gains: torch.Tensor, weights: torch.Tensor) -> bool:

@@ -69,11 +69,13 @@ def diverge(bound):
 )
 def test_accidents_keep_the_best_weights(accident, message, stopping):
     with pytest.warns(UserWarning, match=message):
-        model, history = fitted(AccidentalModel(accident, step=3), stopping)
+        model, history, held_out = fitted(AccidentalModel(accident, step=3), stopping)
     assert history.converged
     assert len(history.bounds) == 2
+    assert (held_out is None) == (stopping is None)
     if stopping is not None:
         assert history.best_validation_score == history.validation_scores[1]
+        assert held_out.mean().item() == pytest.approx(history.validation_scores[1], abs=0.1)
     epochs = train(untrained_model(), training_rows(), SCHEDULE, generator())
     expected = next(copy.deepcopy(epoch.model) for epoch in epochs if epoch.number == 2)
     for kept, parameter in zip(model.parameters(), expected.parameters(), strict=True):
@@ -112,11 +114,12 @@ class RecordingModel(ExemplarModel):
 def test_gains_are_judged_by_other_noise_than_epochs_are_ranked_by():
     """The luckiest of many epochs owes some of its luck to the noise it was chosen by."""
     model = RecordingModel()
-    _, history = fitted(model, stopping(seed=7), baseline=model)
+    _, history, _ = fitted(model, stopping(seed=7), baseline=model)
     assert len(history.validation_scores) == 6
     n_judging = 2 * JUDGING_REPEATS  # of the trained model and of the start
-    ranking, judging = model.seeds[:-n_judging], model.seeds[-n_judging:]
-    assert ranking == 6 * [7]
+    *ranking, last = model.seeds  # which says how good the model kept is
+    ranking, judging = ranking[:-n_judging], ranking[-n_judging:]
+    assert ranking == 6 * [7] and last == 7
     assert len(set(judging)) == JUDGING_REPEATS and min(judging) > 7
     assert judging[:JUDGING_REPEATS] == judging[JUDGING_REPEATS:]
 

@@ -1,4 +1,4 @@
-"""Densities of binary digits, rows that their encoders lose, and estimates without a defense."""
+"""Densities of binary digits, rows that their encoders lose, and what such rows score by."""
 
 import copy
 import math
@@ -9,7 +9,6 @@ import torch
 from sklearn.datasets import load_digits
 
 from sklearn_exemplar_vae.engine.importance.estimate import (
-    N_DEFENSIVE_DRAWS,
     ImportanceSampling,
     importance_noise,
     log_mean_weights,
@@ -29,6 +28,7 @@ def fit_digits(architecture, rows):
     density = small_vae(
         n_components=8,
         architecture=architecture,
+        background="auto",
         max_iter=30,
         early_stopping=False,
         n_importance_samples=N_SAMPLES,
@@ -47,8 +47,8 @@ def score_noise(density):
     return importance_noise(sampling, density._model.n_noise)
 
 
-def undefended_scores(density, rows):
-    """Return scores of binary rows as they would be without draws of the prior."""
+def scores_of_the_model_alone(density, rows):
+    """Return scores of binary rows as they would be without a background."""
     model, exemplars = scored_as_double(density)
     centers = model.prior.centers(model.network, exemplars)
     propose = partial(model.prior.proposal, centers=centers)
@@ -57,15 +57,11 @@ def undefended_scores(density, rows):
         return log_mean_weights(model, propose, score_noise(density), rows).numpy()
 
 
-def log_means_by_prior(density, rows):
-    """Return log p(x) of binary rows by the draws of the prior that scores have, one sum a row."""
-    generator = torch.Generator().manual_seed(density._score_seed)
-    model, exemplars = scored_as_double(density)
-    with torch.no_grad():
-        logits = model.draw_outputs(exemplars, N_DEFENSIVE_DRAWS, generator).numpy()
-    signs = 2 * rows[:, None] - 1
-    log_likelihoods = -np.logaddexp(0, -signs * logits).sum(-1)
-    return np.logaddexp.reduce(log_likelihoods, 1) - math.log(N_DEFENSIVE_DRAWS)
+def background_scores(fitted_rows, rows):
+    """Return what binary ``rows`` score by the background alone, its share included."""
+    n_distinct = len(np.unique(fitted_rows, axis=0))
+    p = (fitted_rows.sum(0) + 0.5) / (len(fitted_rows) + 1)
+    return np.where(rows == 1, np.log(p), np.log1p(-p)).sum(1) - math.log(n_distinct + 1)
 
 
 def lose_rows(density):
