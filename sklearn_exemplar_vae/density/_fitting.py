@@ -281,12 +281,13 @@ class BaseTrainedDensity(BaseExemplarDensity, metaclass=ABCMeta):
         sizes = 2 ** np.arange(int(math.log2(self.max_gaussians)) + 1)
         found = search_stack(left_out, log_model, with_background, weights, sizes.tolist(), seed)
         if found is not None:
-            start, self.gaussian_mixture_weight_ = found
-            normals = fit_normals(
-                scaled(resampled(rows.weights, rows.X.shape[1])), len(start.means_), seed, start
-            )
-            mixture.set_normals(as_component(normals), self.gaussian_mixture_weight_)
-            mixture.to(self.device_)
+            start, share = found
+            positions = resampled(rows.weights, rows.X.shape[1])
+            normals = fit_normals(scaled(positions), len(start.means_), seed, start)
+            if normals is not None:
+                self.gaussian_mixture_weight_ = share
+                mixture.set_normals(as_component(normals), share)
+                mixture.to(self.device_)
 
     def _is_continuous(self) -> bool:
         """Return whether rows have a density, and no probabilities."""

@@ -90,7 +90,8 @@ def spread(values: np.ndarray, width: float, low: float, high: float, rng) -> np
     last = np.minimum(values + 0.5 * width, high).astype(values.dtype)
     drawn = (first + rng.uniform(size=len(values)) * (last - first)).astype(values.dtype)
     # The ends may be bounds, which are no values.
-    return np.clip(drawn, np.nextafter(first, math.inf), np.nextafter(last, -math.inf))
+    first, last = np.nextafter(first, math.inf), np.nextafter(last, -math.inf)
+    return np.where(first < last, np.clip(drawn, first, last), values)  # large ones have no room
 
 
 def read_resolution(X: np.ndarray, groups: np.ndarray, is_integer: np.ndarray) -> Resolution:

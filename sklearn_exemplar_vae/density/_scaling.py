@@ -19,6 +19,7 @@ from ._bounds import (
     log_slope_of_share,
     share_to_line,
 )
+from ._column_checks import is_constant
 
 # Rows that choose the unit of a bounded column, at most.
 MAX_UNIT_ROWS = 2**16
@@ -201,7 +202,9 @@ def column_statistics(X: np.ndarray, weights: np.ndarray, transform=None):
     spread = quartile_distance(rows if transform is None else transform(rows), weights[chosen])
     widest = HEAVIEST_TAIL * spread / QUARTILES_OF_NORMAL
     is_heavy = (widest > 0) & (widest < scale) & np.isfinite(scale)
-    return scaler.mean_, np.where(is_heavy, widest, scale)
+    first = X[:1].astype(np.float64) if transform is None else transform(X[:1])
+    mean = np.where(is_constant(X), first[0], scaler.mean_)  # exactly: a sum would be rounded
+    return mean, np.where(is_heavy, widest, scale)
 
 
 def quartile_distance(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from ..engine.components import NormalMixture
 # As narrow as a normal distribution may be: a variance of standardized columns.
 MIN_VARIANCE = 1e-5
 # Rows that a mixture is fitted to while its size is searched, and values in the end, at most.
-MAX_SEARCH_ROWS, MAX_FIT_VALUES = 2**13, 2**22
+MAX_SEARCH_ROWS, MAX_FIT_VALUES = 2**13, 2**20
 # Rows times normals times squared columns of a step of expectation-maximization, at most.
 MAX_STEP_SIZE = 2**31
 # Steps of expectation-maximization that find the share; the likelihood is flat around the best.
@@ -98,7 +98,9 @@ def search_stack(
 
 
 def fit_normals(rows: np.ndarray, size: int, seed: int, start: GaussianMixture | None = None):
-    """Return a GaussianMixture of ``rows``, evenly thinned if many; None if it has too few of them.
+    """Return a GaussianMixture of ``rows``, evenly thinned if many.
+
+    None if they are too few, or such that a covariance has no inverse in double precision.
 
     With a ``start`` it goes on from that one's normals.
     """
@@ -119,7 +121,10 @@ def fit_normals(rows: np.ndarray, size: int, seed: int, start: GaussianMixture |
     # The arrays are numpy's, whatever those of the caller.
     with warnings.catch_warnings(), config_context(array_api_dispatch=False):
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return mixture.fit(rows)
+        try:
+            return mixture.fit(rows)
+        except ValueError:  # scikit-learn's word for it
+            return None
 
 
 def resampled(weights: np.ndarray, n_features: int) -> np.ndarray:

@@ -107,6 +107,18 @@ def test_density_on_the_line_integrates_to_one(make, n_rows):
     assert total == pytest.approx(1, abs=0.005)
 
 
+@pytest.mark.filterwarnings("ignore:column . of X is a linear function")
+@pytest.mark.parametrize("make", DENSITIES)
+def test_normals_that_cannot_be_fitted_are_not_there(make):
+    """Of two equal columns, the more so the farther some of their values are."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        values = rng.standard_cauchy((150, 1)) ** 3
+        X = np.column_stack([values, values, rng.normal(size=150)])
+        model = make(max_gaussians=4, background="auto", max_iter=0).fit(X)
+        assert np.isfinite(model.score_samples(X)).all()
+
+
 def test_density_inside_bounds_integrates_to_one():
     rng = np.random.default_rng(0)
     narrow, wide = rng.gamma(400, 0.001, (300, 1)), rng.gamma(4, 2, (300, 1))
