@@ -149,9 +149,9 @@ class ExemplarFlow(BaseTrainedDensity):
         only for a gain of more than two standard errors.
     warm_start : bool, default=False
         Whether a second call of fit trains on from the weights and scaling of the first. With the
-        same rows it holds out the same of them. With others it may hold out some that the first
-        trained on, and then stops later than it should. The first model is given up only for a gain
-        of more than two standard errors.
+        same rows it holds out the same of them, and no folds judge, if it is True both times. With
+        other rows it may hold out some that the first trained on, and then stops later than it
+        should. The first model is given up only for a gain of more than two standard errors.
     device : str, default="auto"
         Where to compute: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:1".
     verbose : bool or int, default=False

@@ -198,9 +198,10 @@ class ExemplarVAE(BaseTrainedDensity):
         start or that of all columns, is given up only for a gain of more than two standard errors.
     warm_start : bool, default=False
         Whether a second call of fit trains on from the weights and scaling of the first. With the
-        same rows it holds out the same of them. With others it may hold out some that the first
-        trained on, and then stops later than it should. The first model is given up only for a gain
-        of more than two standard errors, and ``kl_warmup="auto"`` is 0.
+        same rows it holds out the same of them, and no folds judge, if it is True both times. With
+        other rows it may hold out some that the first trained on, and then stops later than it
+        should. The first model is given up only for a gain of more than two standard errors, and
+        ``kl_warmup="auto"`` is 0.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the network's matrix products in training. "auto" takes bfloat16 with a
         bernoulli likelihood on processors that gain by it.
