@@ -184,9 +184,9 @@ class ExemplarVAE(BaseTrainedDensity):
         Whether left-out rows judge the training: it stops when their log-density no longer rises,
         and keeps the best weights. Up to 400 distinct rows of continuous data are divided into five
         folds: a model of each is trained on the others, the left-out rows of all choose the epoch,
-        and the model of all rows is trained as long. Of more rows a share is held out. All rows
-        become exemplars afterwards. Fewer than 20 rows, or few distinct rows of many copies each,
-        leave nothing to judge by; a start at a density estimate is then kept as it is.
+        and the model of all rows is trained as long. With more rows, some are held out instead. All
+        rows become exemplars afterwards. Fewer than 20 rows, or few distinct rows of many copies
+        each, leave nothing to judge by; a start at a density estimate is then kept as it is.
     validation_fraction : float, default=0.1
         Share of the rows held out, where folds do not judge, at least 10 rows and at most 2000
         (1000 of 50 000 rows, 500 of more than 100 000). Copies of a row stay together and count as

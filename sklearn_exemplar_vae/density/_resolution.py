@@ -21,8 +21,8 @@ from ._column_checks import is_constant
 MAX_VALUES_READ = 2**23
 # A column repeats its values if it has fewer different ones than this share of its rows.
 DISTINCT_SHARE = 0.9
-# Gaps between values are multiples of the smallest to this share of it, at least so many of them.
-GRID_TOLERANCE, GRID_SHARE = 0.01, 0.95
+# Values are on a grid if this share of their gaps are multiples of the smallest, to a tolerance.
+GRID_SHARE, GRID_TOLERANCE = 0.95, 0.01
 # Values nearer than this share of the column's range are one value, which arithmetic has rounded.
 SAME_VALUE = 1e-9
 # A value is an atom if at least this share of the rows has it, and at least this many.

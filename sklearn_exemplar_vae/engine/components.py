@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from .likelihoods import N_LEVELS
 from .numerics import LOG_2PI
 
 
-class Component(nn.Module):
+class Component(nn.Module, ABC):
     """A density of rows, whose buffers all have one dtype."""
 
     @property
@@ -19,9 +20,9 @@ class Component(nn.Module):
         """The dtype that rows are to have."""
         return next(self.buffers()).dtype
 
+    @abstractmethod
     def log_prob(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the log-density (n,) of ``rows`` (n, D)."""
-        raise NotImplementedError
 
 
 class StudentTail(Component):
