@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import expit
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from ..engine.components import NormalMixture
+from ..engine.mixture import likeliest_share, log_mix
 
 # As narrow as a normal distribution may be: a variance of standardized columns.
 MIN_VARIANCE = 1e-5
@@ -46,12 +46,12 @@ def stacked_share(
 
     The prior of the share is a Dirichlet distribution of one count, half of it each.
     """
-    weights, share = weights / weights.mean(), 0.5
-    for _ in range(N_STEPS):
-        log_odds = log_normals - log_model + np.log(share) - np.log1p(-share)
-        share = (weights @ expit(log_odds) + 0.5) / (len(weights) + 1)
-    mixed = np.logaddexp(log_model + np.log1p(-share), log_normals + np.log(share))
-    return share, float(weights @ (mixed - log_model)) / len(weights)
+    first, second, weights = (
+        torch.from_numpy(part) for part in (log_model, log_normals, weights / weights.mean())
+    )
+    share = likeliest_share(first, second, weights, n_steps=N_STEPS, n_counts=1)
+    gains = log_mix(first, second, torch.tensor(share)) - first
+    return share, (weights @ gains).item() / len(weights)
 
 
 def search_stack(

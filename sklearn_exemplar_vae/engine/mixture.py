@@ -11,6 +11,7 @@ stacked density (Smyth and Wolpert 1999).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -78,3 +79,35 @@ def log_mix(first: torch.Tensor, second: torch.Tensor, share: torch.Tensor) -> t
     share = share.double()
     mixed = torch.logaddexp(first + torch.log1p(-share), second + share.log())
     return mixed.to(first.dtype)
+
+
+def likeliest_share(
+    first: torch.Tensor,
+    second: torch.Tensor,
+    weights: torch.Tensor,
+    *,
+    n_steps: int,
+    n_counts: float = 0.0,
+    smallest: float = 0.0,
+) -> float:
+    """Return the share of the second of two densities under which rows are likeliest mixed.
+
+    It is found by expectation-maximization; the likelihood is flat around the best.
+
+    Parameters
+    ----------
+    first, second : tensors of shape (n,), log-densities
+    weights : tensor of shape (n,)
+    n_steps : int
+    n_counts : float
+        Of the Dirichlet distribution that is the share's prior, half of them for either density.
+    smallest : float
+        The share stays as far from 0 and 1.
+    """
+    share = 0.5
+    for _ in range(n_steps):
+        log_odds = second - first + math.log(share) - math.log1p(-share)
+        share = (weights @ torch.sigmoid(log_odds)).item() + 0.5 * n_counts
+        share /= weights.sum().item() + n_counts
+        share = min(max(share, smallest), 1 - smallest)
+    return share

@@ -8,17 +8,17 @@ normal distribution of the rows there has variances ``l_j^(1 - a)`` along the sa
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 
+from ..mixture import likeliest_share, log_mix
 from .bandwidth import effective_sample_size, rule_of_thumb
 from .kernel_density import best_shape_and_bandwidth, log_density_along_axes
 from .left_out import Fold, InitializationRows, axes_and_folds, normal_log_density
 
-# The normal's share starts inside these: at 0 or 1 it could not move.
-SHARE_RANGE = (1e-3, 1 - 1e-3)
+# The normal's share starts as far from 0 and 1, where it could not move.
+SMALLEST_SHARE = 1e-3
 # Steps of expectation-maximization that find the share; the likelihood is flat around the best.
 N_STEPS = 20
 
@@ -54,7 +54,7 @@ def initialize_flow(
     if prior == "mixed" and folds:
         normal = torch.cat([normal_log_density(fold) for fold in folds])
     shape, is_given = 0.0, not isinstance(bandwidth, str)
-    share = 0.5 if prior == "mixed" else SHARE_RANGE[0]
+    share = 0.5 if prior == "mixed" else SMALLEST_SHARE
     if prior == "gaussian":
         shape, bandwidth, is_given = 1.0, 1.0, True
     elif bandwidth == "loo" and folds:
@@ -107,10 +107,5 @@ def best_mixture(
     kernels: torch.Tensor, normal: torch.Tensor, weights: torch.Tensor
 ) -> tuple[torch.Tensor, float]:
     """Return the log-densities (n,) of the likeliest mixture of two, and the second's share."""
-    share = 0.5
-    for _ in range(N_STEPS):
-        log_odds = normal - kernels + math.log(share) - math.log1p(-share)
-        share = (weights @ torch.sigmoid(log_odds) / weights.sum()).item()
-        share = min(max(share, SHARE_RANGE[0]), SHARE_RANGE[1])
-    mixed = torch.logaddexp(kernels + math.log1p(-share), normal + math.log(share))
-    return mixed, share
+    share = likeliest_share(kernels, normal, weights, n_steps=N_STEPS, smallest=SMALLEST_SHARE)
+    return log_mix(kernels, normal, torch.tensor(share)), share
